@@ -1,0 +1,1 @@
+"""The server machine: locks, matching, timers and dispatch around the pure core."""

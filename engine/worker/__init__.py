@@ -1,0 +1,1 @@
+"""The worker machine: polls, runs workflow tasks and activities, reports."""

@@ -1,0 +1,1 @@
+"""The world: kernel, virtual loops, nodes, network, storage, services, scenarios."""

@@ -1,0 +1,1 @@
+"""stormproof: does your durable workflow survive the weather?"""
