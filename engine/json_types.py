@@ -87,6 +87,9 @@ class HintConversions:
         for simple, convert in _SIMPLE:
             if hint is simple:
                 return convert
+        if getattr(hint, "__module__", None) == "freezegun.api" and getattr(hint, "__name__", "") == "FakeDatetime":
+            # Under a simulated clock the name in the user's module is this stand-in; what is meant is a datetime.
+            return _to_datetime
         supertype = getattr(hint, "__supertype__", None)
         if supertype:
             return self.of(supertype)
