@@ -51,7 +51,6 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("engine/json_types.py", "id"): "a cache by identity, which keeps its keys alive and is never looped over",
 }
 FLOATS_ALLOWED: dict[str, str] = {
-    "sim/loop.py": "the clock that asyncio asks for is in seconds",
     "sim/options.py": "limits in real time are seconds",
 }
 
@@ -81,16 +80,17 @@ def banned_name(name: str) -> str | None:
 def unseeded(name: str, tree: ast.AST) -> Iterator[str]:
     """Uses of what differs between two runs: called, or taken as a value for later."""
     for node in ast.walk(tree):
-        found = None
         if isinstance(node, ast.Attribute):
-            found = banned_name(dotted(node))
+            uses = [dotted(node)]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            found = banned_name(node.func.id)
+            uses = [node.func.id]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            for alias in node.names:
-                found = found or banned_name(f"{node.module}.{alias.name}")
-        if found and (name, found) not in ALLOWED:
-            yield f"{name}:{node.lineno}: {found}; use {BANNED_CALLS[found]}"
+            uses = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for found in filter(None, map(banned_name, uses)):
+            if (name, found) not in ALLOWED:
+                yield f"{name}:{node.lineno}: {found}; use {BANNED_CALLS[found]}"
 
 
 def set_iterations(name: str, tree: ast.AST) -> Iterator[str]:
@@ -99,10 +99,8 @@ def set_iterations(name: str, tree: ast.AST) -> Iterator[str]:
         if not isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
             continue
         source = node.iter
-        made_here = isinstance(source, ast.Set | ast.SetComp) or (
-            isinstance(source, ast.Call) and dotted(source.func) in {"set", "frozenset"}
-        )
-        if made_here:
+        made_by_call = isinstance(source, ast.Call) and dotted(source.func) in {"set", "frozenset"}
+        if made_by_call or isinstance(source, ast.Set | ast.SetComp):
             yield f"{name}:{source.lineno}: a loop over a set; sort it, or use a dict"
 
 
@@ -119,9 +117,9 @@ def unfinished(name: str, source: str, tree: ast.AST) -> Iterator[str]:
         if any(f"# {word}" in line for word in ("TODO", "FIXME", "XXX", "HACK")):
             yield f"{name}:{number}: finish it, or write an issue"
     for node in ast.walk(tree):
-        raised = node.exc if isinstance(node, ast.Raise) else None
-        if isinstance(raised, ast.Call):
-            raised = raised.func
+        if not isinstance(node, ast.Raise):
+            continue
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         if isinstance(raised, ast.Name) and raised.id == "NotImplementedError":
             yield f"{name}:{node.lineno}: NotImplementedError; finish it, or make it a Protocol"
 
