@@ -4,6 +4,8 @@
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
+VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c 'import sys; print(sys.version.split()[0])'))
+
 ROOMS := stormproof engine sim faults properties reports examples
 # A strict editable install links file by file: it is made again when the list of files changes.
 STATE := $(shell { find $(ROOMS) -name __pycache__ -prune -o -type f -print | LC_ALL=C sort; \
@@ -16,7 +18,7 @@ EDITABLE := --no-build-isolation --config-settings editable_mode=strict --editab
 .PHONY: help demo test test-all lint format types wheel-test bench clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
 
 demo: .venv/runtime-$(STATE) ## the A-B-C story: a naive workflow fails, a correct one holds
 	$(BIN)/stormproof demo
@@ -47,18 +49,18 @@ bench: .venv/dev-$(STATE) ## one table of speeds, references measured in the sam
 clean: ## remove what the other targets made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
-.venv/python: # an empty environment
+.venv/python-$(VERSION): # an empty environment
 	@test -n "$(PYTHON)" || { echo "stormproof needs Python 3.11 or newer; none found. Name one: make PYTHON=/path/to/python3" >&2; exit 2; }
 	$(PYTHON) -m venv --clear .venv
 	$(PIP) setuptools
 	@touch $@
 
-.venv/runtime-$(STATE): .venv/python
+.venv/runtime-$(STATE): .venv/python-$(VERSION)
 	@rm -rf .venv/runtime-* .venv/dev-* build
 	$(PIP) $(EDITABLE) .
 	@touch $@
 
-.venv/dev-$(STATE): .venv/python
+.venv/dev-$(STATE): .venv/python-$(VERSION)
 	@rm -rf .venv/runtime-* .venv/dev-* build
 	$(PIP) $(EDITABLE) '.[dev]'
 	@touch $@ .venv/runtime-$(STATE)
