@@ -49,6 +49,8 @@ SEEDED_NAMES = {"random.Random"}
 # (file, banned name): why it may.
 ALLOWED: dict[tuple[str, str], str] = {
     ("engine/json_types.py", "id"): "a cache by identity, which keeps its keys alive and is never looped over",
+    ("sim/patches.py", "id"): "which object a name is bound to is the question there",
+    ("sim/rebind.py", "id"): "which object a name is bound to is the question there",
     ("sim/real_clock.py", "time.sleep"): "the one place where the host's own clocks are kept",
 }
 FLOATS_ALLOWED: dict[str, str] = {
