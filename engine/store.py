@@ -122,8 +122,12 @@ class MemoryStore:
         """See ``Store``."""
         if commit.owner_epoch != self._epoch:
             raise OwnershipLost(f"epoch {commit.owner_epoch} was fenced off by epoch {self._epoch}")
-        self._check(commit)
         also = commit.also
+        if (also is None) is not (commit.transition.also is None):
+            raise InternalError(
+                "what a transition asks for beside its own run goes into the same commit, and nothing else"
+            )
+        self._check(commit)
         if also is not None:
             if also.also is not None or _key(also.execution) == _key(commit.execution):
                 raise InternalError("a commit changes one run, and at most one other run with it")

@@ -38,10 +38,13 @@ HISTORY_SIZE_SUGGEST_CONTINUE_AS_NEW: Final = 4 * 1024 * 1024
 """``limit.historySize.suggestContinueAsNew`` (``common/dynamicconfig/constants.go``), in bytes. Enforced."""
 
 HISTORY_COUNT_MAX: Final = 50 * 1024
-"""``limit.historyCount.error`` (``common/dynamicconfig/constants.go``), in events. A run above it is terminated. Enforced."""
+"""``limit.historyCount.error`` (``common/dynamicconfig/constants.go``), in events. A run above it is terminated."""
 
 HISTORY_SIZE_MAX: Final = 50 * 1024 * 1024
-"""``limit.historySize.error`` (``common/dynamicconfig/constants.go``), in bytes. A run above it is terminated. Enforced."""
+"""``limit.historySize.error`` (``common/dynamicconfig/constants.go``), in bytes. A run above it is terminated."""
+
+RUN_INTERVAL_MIN_US: Final = SECOND_US
+"""``history.workflowIdReuseMinimalInterval`` (``common/dynamicconfig/constants.go``), between runs of a chain."""
 
 BUFFERED_EVENTS_MAX: Final = 100
 """``history.maximumBufferedEventsBatch`` (``common/dynamicconfig/constants.go``). Enforced."""
@@ -53,4 +56,4 @@ PENDING_ACTIVITIES_MAX: Final = 2000
 """``limit.numPendingActivities.error`` (``common/dynamicconfig/constants.go``). Enforced."""
 
 BLOB_SIZE_MAX: Final = 2 * 1024 * 1024
-"""``limit.blobSize.error`` (``common/dynamicconfig/constants.go``), in bytes. Enforced where a command or signal brings it."""
+"""``limit.blobSize.error`` (``common/dynamicconfig/constants.go``), in bytes, of one payload list. Enforced."""

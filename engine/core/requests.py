@@ -355,9 +355,10 @@ class TimerDue:
 
 
 # --- outbox ---------------------------------------------------------------------------------------------------------
+# Treated as immutable, and hashable; not frozen, since a frozen dataclass costs five times as much to make.
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class WorkflowTaskReady:
     """Hand this workflow task to a worker. ``sticky`` says which of the two queues ``task_queue`` is."""
 
@@ -367,7 +368,7 @@ class WorkflowTaskReady:
     sticky: bool
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ActivityTaskReady:
     """Hand this attempt of an activity to a worker."""
 
@@ -376,7 +377,7 @@ class ActivityTaskReady:
     task_queue: str
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TimerTask:
     """Call back at ``due_us``.
 

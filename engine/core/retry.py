@@ -93,7 +93,7 @@ def _policy_problem(policy: RetryPolicyData) -> str:
 
 
 def is_retryable(failure: Failure | None, non_retryable_error_types: Sequence[str]) -> bool:
-    """May this failure be retried? (``IsRetryableFailure``)"""
+    """May this failure be retried? (``IsRetryableFailure``)."""
     info = None if failure is None else failure.info
     if isinstance(info, ApplicationFailureInfo):
         return not info.non_retryable and info.type not in non_retryable_error_types

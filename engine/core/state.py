@@ -34,7 +34,7 @@ ENDED = ActivityAttempt(0, 0)
 
 @dataclass(slots=True)
 class ActivityState:
-    """A pending activity. ``timer`` is its earliest timeout, which is in the outbox; ``closing``: its end is buffered."""
+    """A pending activity. ``timer``: its earliest timeout, as in the outbox. ``closing``: its end is buffered."""
 
     scheduled: ev.ActivityTaskScheduled
     attempt: ActivityAttempt
@@ -129,7 +129,7 @@ class MutableState:
 
     @property
     def had_workflow_task(self) -> bool:
-        """Is there, or was there ever, a workflow task? (``HadOrHasWorkflowTask``)"""
+        """Is there, or was there ever, a workflow task? (``HadOrHasWorkflowTask``)."""
         return self.workflow_task is not None or self.previous_started_event_id > 0
 
 

@@ -14,10 +14,11 @@ from . import transition_activity as activity
 from . import transition_life_cycle as life_cycle
 from . import transition_workflow_task as workflow_task
 from .enums import PendingActivityState, WorkflowExecutionStatus
-from .errors import IllegalTransition
+from .errors import IllegalTransition, ServiceError
+from .limits import HISTORY_COUNT_MAX, HISTORY_SIZE_MAX
 from .state import ActivityState, MutableState, rebuild
-from .transition_life_cycle import ALREADY_STARTED, start
-from .transition_work import Transition, Work
+from .transition_start import ALREADY_STARTED, start
+from .transition_work import HISTORY_SERVICE, Transition, Work
 
 Handler = Callable[[Work, Any], None]
 
@@ -89,8 +90,23 @@ def handle(state: MutableState, request: object, *, now_us: int) -> Transition:
             raise life_cycle.completed_error()
         raise IllegalTransition(f"{type(request).__name__} is no request to a run; those are in transition.OPEN")
     work = Work(state, now_us)
-    handler(work, request)
+    if state.is_open and (state.next_event_id > HISTORY_COUNT_MAX + 1 or state.history_size_bytes > HISTORY_SIZE_MAX):
+        _end_oversized(work)
+    else:
+        handler(work, request)
     return work.finish()
+
+
+def _end_oversized(work: Work) -> None:
+    """A run whose history is too long is terminated instead (``enforceHistoryCountCheck`` in ``workflow/context.go``).
+
+    The server looks at the history as it would be after the request and abandons the request; here the request that
+    goes over the limit is still done, and the next one is not.
+    """
+    what = "count" if work.state.next_event_id > HISTORY_COUNT_MAX + 1 else "size"
+    reason = f"Workflow history {what} exceeds limit."
+    work.terminate(reason, [], HISTORY_SERVICE)
+    work.transition.response = ServiceError("INVALID_ARGUMENT", reason)
 
 
 def read(

@@ -183,7 +183,7 @@ def respond_canceled(work: Work, request: RespondActivityTaskCanceled) -> None:
 
 
 def heartbeat(work: Work, request: RecordActivityTaskHeartbeat) -> None:
-    """``recordactivitytaskheartbeat/api.go``: keep the details, start the heartbeat timeout anew, say whether to cancel."""
+    """``recordactivitytaskheartbeat/api.go``: keep the details, begin the timeout anew, say whether to cancel."""
     activity = _running(work.state, request.task_token)
     beat = replace(activity.attempt, heartbeat_details=request.details, heartbeat_time_us=work.now_us)
     _set_attempt(work, activity, beat)
@@ -265,7 +265,7 @@ def retry_due(work: Work, request: TimerDue) -> None:
 
 
 def timeout_due(work: Work, request: TimerDue) -> None:
-    """A timeout of an activity is due; whatever else is due of any activity goes with it (``executeActivityTimeoutTask``)."""
+    """A timeout of an activity is due, and with it all others that are (``executeActivityTimeoutTask``)."""
     state = work.state
     timer = request.task
     activity = state.activities.get(timer.event_id)
@@ -277,9 +277,8 @@ def timeout_due(work: Work, request: TimerDue) -> None:
         first = pending.timer
         if first is not None and first.due_us <= now_us:
             attempt = pending.attempt
-            for deadline in activity_deadlines(pending.scheduled, attempt):
-                if deadline[0] <= now_us:
-                    due.append((deadline, attempt.attempt))
+            found = activity_deadlines(pending.scheduled, attempt)
+            due += [(deadline, attempt.attempt) for deadline in found if deadline[0] <= now_us]
     closed = False
     for (_, event_id, timeout_type), number in sorted(due):
         pending_one = state.activities.get(event_id)
@@ -291,7 +290,7 @@ def timeout_due(work: Work, request: TimerDue) -> None:
 
 
 def _time_out(work: Work, activity: ActivityState, timeout_type: TimeoutType) -> bool:
-    """Retry the activity or close it as timed out; was it closed? (``processSingleActivityTimeoutTask``)"""
+    """Retry the activity or close it as timed out; was it closed? (``processSingleActivityTimeoutTask``)."""
     name = TIMEOUT_TYPE_NAMES[timeout_type]
     failure = Failure(f"activity {name} timeout", "Server", info=TimeoutFailureInfo(timeout_type))
     retry_state = _retry(work, activity, failure)

@@ -16,6 +16,7 @@ from typing import Any
 
 from . import commands as cm
 from . import events as ev
+from .enums import RetryState
 from .enums import WorkflowTaskFailedCause as Cause
 from .errors import ServiceError
 from .events import HistoryEvent, TaskQueue
@@ -25,6 +26,7 @@ from .requests import ActivityTaskReady, TimerTask
 from .retry import validate_policy, with_defaults
 from .size import failure_size, payloads_size
 from .state import MutableState
+from .transition_start import next_run_id, retried_run, workflow_backoff
 from .transition_work import Work
 
 _ACTIVITY_NOT_STARTED = Payload({"encoding": b"json/plain"}, b'"ACTIVITY_ID_NOT_STARTED"')
@@ -53,6 +55,7 @@ class CommandPlan:
     __slots__ = (
         "_activities",
         "_timers",
+        "backoff_us",
         "canceled",
         "completed_event_id",
         "events",
@@ -72,6 +75,7 @@ class CommandPlan:
         self.canceled: list[ev.ActivityTaskCanceled] = []
         self.unbuffered: list[int] = []
         self.has_buffered = bool(state.buffered)
+        self.backoff_us = 0  # until the next run, should the run fail and be retried
         # Ids that the commands so far took (event id) or gave free (0); all others are as in the state.
         self._activities: dict[str, int] = {}
         self._timers: dict[str, int] = {}
@@ -373,9 +377,9 @@ def _fail_execution(plan: CommandPlan, command: cm.FailWorkflowExecution) -> His
     if failure_size(command.failure) > BLOB_SIZE_MAX:
         detail = "FailWorkflowExecutionCommandAttributes.Failure exceeds size limit."
         raise BadCommand(cause, detail, terminates=True)
-    return ev.WorkflowExecutionFailed(
-        0, plan.now_us, command.failure, workflow_task_completed_event_id=plan.completed_event_id
-    )
+    plan.backoff_us, retry_state = workflow_backoff(plan.state, command.failure, plan.now_us)
+    new_run_id = next_run_id(plan.state) if retry_state is RetryState.IN_PROGRESS else ""
+    return ev.WorkflowExecutionFailed(0, plan.now_us, command.failure, retry_state, plan.completed_event_id, new_run_id)
 
 
 def _cancel_execution(plan: CommandPlan, command: cm.CancelWorkflowExecution) -> HistoryEvent:
@@ -404,6 +408,9 @@ def apply_plan(work: Work, plan: CommandPlan) -> None:
         _drop_buffered_fire(work, started_event_id)
     for event in plan.events:
         _APPLY.get(type(event), Work.append)(work, event)
+    last = plan.events[-1] if plan.events else None
+    if isinstance(last, ev.WorkflowExecutionFailed) and last.new_execution_run_id:
+        work.transition.also = retried_run(work, last.new_execution_run_id, plan.backoff_us, last.failure, [])
     if work.state.is_open:  # as on the server, a close drops what it would have cancelled
         for canceled in plan.canceled:
             work.drop_activity(work.state.activities[canceled.scheduled_event_id])

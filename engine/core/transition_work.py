@@ -22,6 +22,7 @@ from .limits import (
     WORKFLOW_TASK_RETRY_INITIAL_INTERVAL_US,
     WORKFLOW_TASK_RETRY_MAXIMUM_INTERVAL_US,
 )
+from .payloads import Payloads
 from .record import PendingWorkflowTask
 from .requests import OutboxTask, TimerTask, WorkflowTaskReady
 from .state import RUNNING, ActivityState, MutableState, apply, buffer_event
@@ -97,7 +98,7 @@ class Work:
         self.transition.events.append(event)
 
     def buffer(self, event: HistoryEvent) -> None:
-        """Add an event that goes to history once no workflow task is started: at the end of this transition, or later."""
+        """Add an event that goes to history once no workflow task is started: when this transition ends, or later."""
         buffer_event(self.state, event)
         self._buffered_changed = True
 
@@ -156,13 +157,11 @@ class Work:
     # --- workflow tasks -----------------------------------------------------------------------------------------------
 
     def schedule_workflow_task(self, attempt: int = 1) -> None:
-        """Schedule a workflow task (``AddWorkflowTaskScheduledEventAsHeartbeat`` in
-        ``workflow_task_state_machine.go``).
+        """Schedule a workflow task (``AddWorkflowTaskScheduledEvent`` in ``workflow_task_state_machine.go``).
 
         Args:
             attempt: Above 1, the task is transient: its events are written when it completes. Buffered events make it
-            a normal
-                one again.
+                a normal one again.
         """
         state = self.state
         assert state.workflow_task is None
@@ -281,6 +280,11 @@ class Work:
         self.append(event)
         self.transition.closed = True
 
+    def terminate(self, reason: str, details: Payloads, identity: str) -> None:
+        """Terminate the run (``TerminateWorkflow`` in ``service/history/workflow/util.go``)."""
+        self.force_close_workflow_task()
+        self.close(ev.WorkflowExecutionTerminated(0, self.now_us, reason, details, identity))
+
     def drop_backoff(self) -> None:
         """Forget the timer of a delayed start."""
         started = self.state.started
@@ -342,7 +346,7 @@ def workflow_task_timeout_us(state: MutableState, attempt: int) -> int:
 
 
 def suggests_continue_as_new(state: MutableState) -> bool:
-    """Is the history so long that the run should continue as new? (``getHistorySizeInfo``)"""
+    """Is the history so long that the run should continue as new? (``getHistorySizeInfo``)."""
     return (
         state.next_event_id >= HISTORY_COUNT_SUGGEST_CONTINUE_AS_NEW
         or state.history_size_bytes >= HISTORY_SIZE_SUGGEST_CONTINUE_AS_NEW
