@@ -11,6 +11,7 @@ import dataclasses
 import json
 import json.decoder
 import json.encoder
+import sys
 import uuid
 import warnings
 from abc import ABC, abstractmethod
@@ -232,6 +233,7 @@ class AdvancedJSONEncoder(json.JSONEncoder):
         return super().default(o)
 
 
+_ASDICT_KNOWS_DEFAULTDICT = sys.version_info >= (3, 12)
 _ATOMS = frozenset({str, int, float, bool, type(None), bytes})
 
 
@@ -257,7 +259,7 @@ def _as_plain(value: Any) -> Any:
 
 def _as_plain_mapping(value: dict[Any, Any]) -> Any:
     pairs = ((_as_plain(key), _as_plain(item)) for key, item in value.items())
-    if hasattr(type(value), "default_factory"):
+    if _ASDICT_KNOWS_DEFAULTDICT and hasattr(type(value), "default_factory"):
         result = type(value)(value.default_factory)  # type: ignore[attr-defined]
         result.update(pairs)
         return result

@@ -1,6 +1,6 @@
 """Histories in Temporal's JSON: what ``temporal workflow show``, the web interface and the SDKs write and read.
 
-Event types and other enumerations are read in both spellings (``EVENT_TYPE_TIMER_FIRED`` and ``TimerFired``) and written
+Event types and other enumerations are read in both spellings (``EVENT_TYPE_TIMER_FIRED``, ``TimerFired``) and written
 in the first, which is protocol buffers' own. Nothing is lost: what an event class has no place for is kept in its
 ``extra``, and an event of another type is kept as a whole.
 """
