@@ -6,11 +6,15 @@ finds the world through ``current_world``. ``sim`` implements both; a real-time 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .core.errors import MisuseError, ServiceError
+
+if TYPE_CHECKING:
+    from .worker.settings import WorkerSettings
 
 
 class Cancellable(Protocol):
@@ -65,14 +69,8 @@ class World(Protocol):
     def current_host(self) -> Host:
         """The process that the calling code runs in."""
 
-    def now_us(self) -> int:
-        """True time, in microseconds since the Unix epoch."""
-
-    def call_service(self, request: object, *, timeout_us: int, long_poll: bool = False) -> Awaitable[Any]:
-        """Like ``Host.call_service`` of the current host, awaitable; raises ``ServiceError``."""
-
-    def run_worker(self, worker: Any) -> Awaitable[None]:
-        """Run a worker on a process of its own until its shutdown has ended."""
+    def run_worker(self, settings: WorkerSettings, stop: asyncio.Event) -> Awaitable[None]:
+        """Run a worker on a process of its own until ``stop`` is set and its shutdown has ended."""
 
 
 current_world: ContextVar[World | None] = ContextVar("stormproof_world", default=None)

@@ -1,1 +1,1 @@
-"""Scenarios to learn from: each is written as a user would write it, against the public names alone."""
+"""Examples: scenarios that run from the wheel, and are told of in the docs."""

@@ -1,1 +1,5 @@
-"""The worker machine: polls, runs workflow tasks and activities, reports."""
+"""The worker: the API that users know, and the machine that polls, runs and reports."""
+
+from .api import Worker
+
+__all__ = ["Worker"]

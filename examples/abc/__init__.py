@@ -1,1 +1,1 @@
-"""The story that stormproof starts from: System A, then rate-limited B, then C that fails without saying so."""
+"""A, then rate-limited B, then C, which dies without saying so."""

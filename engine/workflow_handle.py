@@ -1,0 +1,408 @@
+"""Handles of workflows, as clients have them (``temporalio.client.WorkflowHandle``)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, TypeVar, overload
+
+from .callable_types import (
+    UNSET,
+    LocalReturnType,
+    MethodSyncOrAsyncNoParam,
+    MethodSyncOrAsyncSingleParam,
+    MultiParamSpec,
+    ParamType,
+    SelfType,
+    arguments_of,
+)
+from .client_errors import (
+    RPCError,
+    RPCStatusCode,
+    WorkflowContinuedAsNewError,
+    WorkflowFailureError,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    rpc_error,
+)
+from .common import QueryRejectCondition
+from .core import events as ev
+from .core import requests as rq
+from .core.definition import QUERY_ATTRIBUTE, SIGNAL_ATTRIBUTE
+from .core.enums import TimeoutType, WorkflowExecutionStatus
+from .core.errors import ServiceError
+from .exceptions import CancelledError, TerminatedError, TimeoutError
+from .failure_converter import from_failure
+from .replayer import WorkflowHistory
+from .service_calls import call_service
+from .host import world
+
+if TYPE_CHECKING:
+    from .client import Client
+
+ReturnType = TypeVar("ReturnType", covariant=True)
+
+
+@dataclass(frozen=True)
+class WorkflowExecutionDescription:
+    """What ``WorkflowHandle.describe`` tells. Times are timezone-aware, in UTC."""
+
+    id: str
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    status: WorkflowExecutionStatus
+    start_time: datetime
+    close_time: datetime | None
+    history_length: int
+    pending_activities: Sequence[rq.PendingActivityInfo]
+
+
+class WorkflowHandle(Generic[SelfType, ReturnType]):
+    """A workflow, by id and perhaps run id. Made by ``Client.start_workflow`` and ``Client.get_workflow_handle``."""
+
+    def __init__(
+        self,
+        client: Client,
+        id: str,
+        *,
+        run_id: str | None = None,
+        result_run_id: str | None = None,
+        first_execution_run_id: str | None = None,
+        result_type: type | None = None,
+    ) -> None:
+        self._client = client
+        self._id = id
+        self._run_id = run_id
+        self._result_run_id = result_run_id
+        self._first_execution_run_id = first_execution_run_id
+        self._result_type = result_type
+
+    @property
+    def id(self) -> str:
+        """The workflow id."""
+        return self._id
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that signals, queries, ... are for; ``None`` is the current run."""
+        return self._run_id
+
+    @property
+    def result_run_id(self) -> str | None:
+        """The run whose result is waited for; ``None`` is the current run."""
+        return self._result_run_id
+
+    @property
+    def first_execution_run_id(self) -> str | None:
+        """The first run of the chain, where the handle came from a start."""
+        return self._first_execution_run_id
+
+    def _execution(self, run_id: str | None) -> rq.Execution:
+        return rq.Execution(self._id, run_id or "", self._client.namespace)
+
+    async def result(
+        self,
+        *,
+        follow_runs: bool = True,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> ReturnType:
+        """Wait for the workflow to close, and give its result.
+
+        Raises:
+            WorkflowFailureError: It failed, was cancelled or terminated, or timed out: see its ``cause``.
+            WorkflowContinuedAsNewError: It continued as new, and ``follow_runs`` is false.
+            RPCError: It is not known, or the service could not be reached.
+        """
+        run_id = self._result_run_id
+        while True:
+            request = rq.GetWorkflowExecutionHistory(self._execution(run_id), wait_new_event=True, close_event_only=True)
+            response = await call(request, rpc_timeout, long_poll=True)
+            event = response.events[-1]
+            next_run_id = getattr(event, "new_execution_run_id", "")
+            if next_run_id and follow_runs:
+                run_id = next_run_id
+                continue
+            return self._outcome(event)
+
+    def _outcome(self, event: ev.HistoryEvent) -> Any:
+        converter = self._client.data_converter.payload_converter
+        if isinstance(event, ev.WorkflowExecutionCompleted):
+            if not event.result:
+                return None
+            hints = None if self._result_type is None else [self._result_type]
+            return converter.from_payloads(event.result, hints)[0]
+        cause: BaseException
+        if isinstance(event, ev.WorkflowExecutionFailed):
+            assert event.failure is not None
+            cause = from_failure(event.failure, converter)
+        elif isinstance(event, ev.WorkflowExecutionCanceled):
+            cause = CancelledError("Workflow cancelled", *converter.from_payloads(event.details))
+        elif isinstance(event, ev.WorkflowExecutionTerminated):
+            details = converter.from_payloads(event.details)
+            cause = TerminatedError(event.reason or "Workflow terminated", *details)
+        elif isinstance(event, ev.WorkflowExecutionTimedOut):
+            cause = TimeoutError("Workflow timed out", type=_START_TO_CLOSE, last_heartbeat_details=[])
+        else:
+            raise WorkflowContinuedAsNewError(getattr(event, "new_execution_run_id", ""))
+        raise WorkflowFailureError(cause=cause)
+
+    @overload
+    async def query(
+        self,
+        query: MethodSyncOrAsyncNoParam[SelfType, LocalReturnType],
+        *,
+        reject_condition: QueryRejectCondition | None = None,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> LocalReturnType: ...
+
+    @overload
+    async def query(
+        self,
+        query: MethodSyncOrAsyncSingleParam[SelfType, ParamType, LocalReturnType],
+        arg: ParamType,
+        *,
+        reject_condition: QueryRejectCondition | None = None,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> LocalReturnType: ...
+
+    @overload
+    async def query(
+        self,
+        query: Callable[Concatenate[SelfType, MultiParamSpec], Awaitable[LocalReturnType] | LocalReturnType],
+        *,
+        args: Sequence[Any],
+        reject_condition: QueryRejectCondition | None = None,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> LocalReturnType: ...
+
+    @overload
+    async def query(
+        self,
+        query: str,
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = [],
+        result_type: type | None = None,
+        reject_condition: QueryRejectCondition | None = None,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> Any: ...
+
+    async def query(
+        self,
+        query: str | Callable[..., Any],
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = [],
+        result_type: type | None = None,
+        reject_condition: QueryRejectCondition | None = None,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> Any:
+        """Ask a query handler of the workflow.
+
+        Raises:
+            WorkflowQueryFailedError: The handler raised, or there is none.
+            WorkflowQueryRejectedError: ``reject_condition`` held.
+            RPCError: The service or a worker could not be reached.
+        """
+        name, hint = _handler(query, "query")
+        converter = self._client.data_converter.payload_converter
+        condition = reject_condition or self._client.default_workflow_query_reject_condition
+        request = rq.QueryWorkflow(
+            self._execution(self._run_id),
+            name,
+            converter.to_payloads(arguments_of(arg, args)),
+            query_reject_condition=rq.QueryRejectCondition(condition or QueryRejectCondition.NONE),
+        )
+        try:
+            response = await call(request, rpc_timeout)
+        except RPCError as error:
+            if error.status == RPCStatusCode.INVALID_ARGUMENT:
+                raise WorkflowQueryFailedError(error.message) from None
+            raise
+        if response.rejected_status is not None:
+            raise WorkflowQueryRejectedError(response.rejected_status)
+        if not response.query_result:
+            return None
+        wanted = result_type or hint
+        return converter.from_payloads(response.query_result, None if wanted is None else [wanted])[0]
+
+    @overload
+    async def signal(
+        self,
+        signal: MethodSyncOrAsyncNoParam[SelfType, None],
+        *,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: MethodSyncOrAsyncSingleParam[SelfType, ParamType, None],
+        arg: ParamType,
+        *,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: Callable[Concatenate[SelfType, MultiParamSpec], Awaitable[None] | None],
+        *,
+        args: Sequence[Any],
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> None: ...
+
+    @overload
+    async def signal(
+        self,
+        signal: str,
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = [],
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> None: ...
+
+    async def signal(
+        self,
+        signal: str | Callable[..., Any],
+        arg: Any = UNSET,
+        *,
+        args: Sequence[Any] = [],
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> None:
+        """Send a signal. It is accepted when this returns, and handled some time later.
+
+        Raises:
+            RPCError: The workflow is not known or closed, or the service could not be reached.
+        """
+        name, _ = _handler(signal, "signal")
+        request = rq.SignalWorkflowExecution(
+            self._execution(self._run_id),
+            name,
+            self._client.data_converter.payload_converter.to_payloads(arguments_of(arg, args)),
+            request_id=world().current_host().new_id("client.request_id"),
+            identity=self._client.identity,
+        )
+        await call(request, rpc_timeout)
+
+    async def cancel(
+        self,
+        *,
+        reason: str = "",
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> None:
+        """Ask the workflow to cancel itself. It may refuse, and may clean up first."""
+        request = rq.RequestCancelWorkflowExecution(
+            self._execution(self._run_id),
+            request_id=world().current_host().new_id("client.request_id"),
+            identity=self._client.identity,
+            reason=reason,
+            first_execution_run_id=self._first_execution_run_id or "",
+        )
+        await call(request, rpc_timeout)
+
+    async def terminate(
+        self,
+        *args: Any,
+        reason: str | None = None,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> None:
+        """Close the workflow at once, without running its code."""
+        request = rq.TerminateWorkflowExecution(
+            self._execution(self._run_id),
+            reason=reason or "",
+            details=self._client.data_converter.payload_converter.to_payloads(list(args)),
+            identity=self._client.identity,
+            first_execution_run_id=self._first_execution_run_id or "",
+        )
+        await call(request, rpc_timeout)
+
+    async def describe(
+        self,
+        *,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkflowExecutionDescription:
+        """The workflow's status, and what is pending."""
+        found = await call(rq.DescribeWorkflowExecution(self._execution(self._run_id)), rpc_timeout)
+        return WorkflowExecutionDescription(
+            id=found.execution.workflow_id,
+            run_id=found.execution.run_id,
+            workflow_type=found.workflow_type,
+            task_queue=found.task_queue,
+            status=found.status,
+            start_time=_time_of(found.start_time_us),
+            close_time=None if found.close_time_us is None else _time_of(found.close_time_us),
+            history_length=found.history_length,
+            pending_activities=found.pending_activities,
+        )
+
+    async def fetch_history(
+        self,
+        *,
+        rpc_metadata: Mapping[str, str | bytes] = {},
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkflowHistory:
+        """The events of the workflow so far."""
+        found = await call(rq.GetWorkflowExecutionHistory(self._execution(self._run_id)), rpc_timeout)
+        return WorkflowHistory(self._id, found.events)
+
+
+def _handler(handler: str | Callable[..., Any], kind: str) -> tuple[str, Any]:
+    """The name of a signal or query handler, and the type of its result where that is known.
+
+    Raises:
+        RuntimeError: It is not decorated, or dynamic.
+    """
+    if isinstance(handler, str):
+        return handler, None
+    definition = getattr(handler, QUERY_ATTRIBUTE if kind == "query" else SIGNAL_ATTRIBUTE, None)
+    if definition is None:
+        name = getattr(handler, "__qualname__", repr(handler))
+        raise RuntimeError(f"{kind.capitalize()} definition not found on {name}, is it decorated with @workflow.{kind}?")
+    if not definition.name:
+        raise RuntimeError(f"Cannot invoke dynamic {kind} definition")
+    return definition.name, getattr(definition, "ret_type", None)
+
+
+_START_TO_CLOSE: Any = TimeoutType.START_TO_CLOSE
+
+
+def _time_of(time_us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
+
+
+async def call(request: object, rpc_timeout: timedelta | None, *, long_poll: bool = False) -> Any:
+    """One call for a client; ``rpc_timeout`` bounds it with its retries.
+
+    Raises:
+        RPCError: The service refused, could not be reached, or the time was over (``DEADLINE_EXCEEDED``).
+    """
+    seconds = None if rpc_timeout is None else rpc_timeout.total_seconds()
+    try:
+        async with asyncio.timeout(seconds):
+            return await call_service(request, long_poll=long_poll)
+    except ServiceError as error:
+        raise rpc_error(error) from None
+    except asyncio.TimeoutError:
+        _deadline_exceeded()
+
+
+def _deadline_exceeded() -> NoReturn:
+    raise RPCError("Timeout expired", RPCStatusCode.DEADLINE_EXCEEDED)
