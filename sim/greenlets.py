@@ -47,6 +47,7 @@ class Thread(greenlet):
     threads: Greenlets | None = None
     process: Process | None = None
     lane: int = 0
+    label: str = ""
     job: Callable[[], None] | None = None
     hub: greenlet | None = None
     escaped: BaseException | None = None
@@ -100,13 +101,15 @@ class Thread(greenlet):
     def leave(self) -> None:
         """Go to the hub; returns when the hub enters this thread again. Its loop and task are suspended meanwhile."""
         assert self.hub is not None
+        assert self.threads is not None
         state = suspend_asyncio()
+        self.threads.kernel.draining = None
         try:
             self.hub.switch()
         finally:
             resume_asyncio(state)
             if state is not None:
-                cast("Any", state[0]).thread_resumed()
+                cast("VirtualLoop", state[0]).thread_resumed()
 
     def resume(self, ticket: int) -> None:
         """End the wait of that ticket, in the hub; returns when the thread parks again or ends.
@@ -124,6 +127,8 @@ class Thread(greenlet):
         if isinstance(hub, Thread):
             raise InternalError("a simulated thread can only be entered from a kernel callback")
         self.hub = hub
+        assert self.threads is not None
+        self.threads.kernel.busy_with = self.label
         self.switch()
         if self.escaped is not None:
             error, self.escaped = self.escaped, None
@@ -148,12 +153,13 @@ class Greenlets:
         self.parked: dict[Thread, None] = {}
         self.loops: dict[VirtualLoop, None] = {}
 
-    def start(self, process: Process, job: Callable[[], None], lane: int = 0) -> None:
+    def start(self, process: Process, job: Callable[[], None], lane: int = 0, label: str = "") -> None:
         """Run a job on a thread now. Call it in the hub; returns when the job parks or ends."""
         thread = _pool.idle.pop() if _pool.idle else Thread()
         thread.threads = self
         thread.process = process
         thread.lane = lane
+        thread.label = label
         thread.job = job
         thread.enter()
 
@@ -180,8 +186,6 @@ class Greenlets:
 
         def job() -> None:
             result, error = None, None
-            if name:
-                kernel.busy_with = name
             try:
                 result = context.run(function)
             except NodeDead:
@@ -194,11 +198,11 @@ class Greenlets:
                 kernel.schedule(0, _complete, process, on_done, result, error)
             error = None  # its traceback holds this frame, and this frame would hold it
 
-        kernel.schedule(0, self._begin, process, job)
+        kernel.schedule(0, self._begin, process, job, name or process.name)
 
-    def _begin(self, process: Process, job: Callable[[], None]) -> None:
+    def _begin(self, process: Process, job: Callable[[], None], label: str) -> None:
         if process.alive:
-            self.start(process, job)
+            self.start(process, job, 0, label)
 
     def kill(self, process: Process) -> None:
         """A process dies, here and now: not a line of its code runs any more.

@@ -196,14 +196,18 @@ class Kernel(simpy.Environment):
         self.trace_cause = 0
         """The tracer's own: see the module's text."""
         self.busy_with = ""
-        """Who is about to run user code, for the watchdog's report; set by whoever calls it."""
+        """Whose code is about to run, for the watchdog's report: set by whoever calls it, forgotten with each entry."""
+        self.draining: Any = None
+        """The asyncio loop whose callbacks are being run, if any."""
+        self.running = False
+        """Whether ``run`` is under way."""
         self.tracing = tracing
         self._heap = cast("list[tuple[int, int, int, Entry]]", self._queue)
         self._next_sequence = self._eid.__next__
         self._contests: list[_Contest] = []
         self._cancelled = 0
         self._stopping = False
-        self._spun = False
+        self._spun = ""
         self._lanes = ["(no lane)"]
         self._samples: dict[int, int] = {}
 
@@ -281,9 +285,9 @@ class Kernel(simpy.Environment):
         """End the current ``run`` after the entry being processed."""
         self._stopping = True
 
-    def spinning(self) -> None:
-        """The watchdog tells that it stopped the code being run (from its own thread)."""
-        self._spun = True
+    def spinning(self, detail: str) -> None:
+        """The watchdog tells, from its own thread, that it is about to stop the code being run."""
+        self._spun = self._spun or detail
         self._stopping = True
 
     def run(
@@ -304,13 +308,17 @@ class Kernel(simpy.Environment):
             if until.callbacks is None:
                 return self._result("stopped", 0)
             until.callbacks.append(lambda _: self.stop())
-        self._stopping = self._spun = False
+        self._stopping = False
+        self._spun = ""
         self._samples.clear()
-        self.busy_with = ""
         first = self.current_cause
         deadline_ns = None if real_time_us is None else real_monotonic_ns() + real_time_us * 1000
         with detached_from_asyncio():
-            reason = self._run(until_us, events, deadline_ns)
+            self.running = True
+            try:
+                reason = self._run(until_us, events, deadline_ns)
+            finally:
+                self.running = False
         return self._result(reason, self.current_cause - first)
 
     def step(self) -> None:
@@ -346,7 +354,6 @@ class Kernel(simpy.Environment):
             try:
                 reason = self._slice(size, until_us)
             except SpinError:
-                self._spun = True
                 reason = "stopped"
             if reason is not None:
                 return "spinning" if self._spun else reason
@@ -389,6 +396,7 @@ class Kernel(simpy.Environment):
             assert callback is not None
             number += 1
             self.current_cause = number
+            self.busy_with = ""
             extend((self.now_us, EVENT, entry.lane, entry.cause))
             if extras:
                 self._observe(entry)
@@ -449,8 +457,7 @@ class Kernel(simpy.Environment):
             name = self.lane_name(lane)
             shares[name] = shares.get(name, 0) + samples
         busy = sorted(shares.items(), key=lambda share: (-share[1], share[0]))
-        detail = self.busy_with if reason == "spinning" else ""
-        return RunResult(reason, events, self.now_us, detail, busy)
+        return RunResult(reason, events, self.now_us, self._spun, busy)
 
 
 def _fire_simpy(event: simpy.Event) -> None:

@@ -30,13 +30,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from ..engine.core.errors import MisuseError
 from .greenlets import Greenlets, Thread, current_thread
 from .handles import Handle, TimerHandle, VirtualTask
 from .kernel import Kernel, SpinError
 from .process import NodeDead, Process, current_process, require_alive
+from .refusals import ClosedToTheOutside
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ HANDLES_PER_DRAIN = 1000
 _TASKS_UNSWEPT = 64
 
 
-class VirtualLoop(asyncio.AbstractEventLoop):
+class VirtualLoop(ClosedToTheOutside):
     """An asyncio event loop of one process.
 
     Args:
@@ -177,13 +178,14 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if self._runner is not None:
             self._runner.resume(self._runner_ticket)
         elif not self._in_thread:
-            self.greenlets.start(self.process, self._drain, self._lane)
+            self.greenlets.start(self.process, self._drain, self._lane, self.process.name)
 
     def _drain(self) -> None:
         """Run ready callbacks, on a simulated thread, until none is left or it is time for a pause."""
         ready = self._ready
         popleft = ready.popleft
         asyncio._set_running_loop(self)
+        self._kernel.draining = self
         sys.set_asyncgen_hooks(self._asyncgen_begins, self._asyncgen_forgotten)
         self._running = True
         try:
@@ -202,6 +204,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         finally:
             self._running = False
             asyncio._set_running_loop(None)
+            self._kernel.draining = None
             if not self.process.alive or (not ready and not self._stopping):
                 self._awake = False
             elif not self._stopping:
@@ -209,6 +212,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def thread_resumed(self) -> None:
         """The thread that drains this loop goes on after it was parked."""
+        self._kernel.draining = self
         sys.set_asyncgen_hooks(self._asyncgen_begins, self._asyncgen_forgotten)
 
     def run_forever(self) -> None:
@@ -463,23 +467,3 @@ def _fulfil(future: asyncio.Future[Any], result: Any, error: BaseException | Non
 
 def _nothing(*_: Any) -> None:
     pass
-
-
-def _refused(name: str) -> Callable[..., NoReturn]:
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise MisuseError(
-            f"loop.{name}(): a simulated process has no sockets, pipes or child processes; "
-            f"use a service of the scenario, httpx or requests"
-        )
-
-    return refuse
-
-
-for _name in (
-    *("create_connection", "create_server", "create_unix_connection", "create_unix_server", "create_datagram_endpoint"),
-    *("connect_accepted_socket", "start_tls", "sendfile", "getaddrinfo", "getnameinfo"),
-    *("connect_read_pipe", "connect_write_pipe", "subprocess_exec", "subprocess_shell"),
-    *("add_reader", "remove_reader", "add_writer", "remove_writer"),
-    *("sock_recv", "sock_recv_into", "sock_sendall", "sock_connect", "sock_accept", "sock_sendfile"),
-):
-    setattr(VirtualLoop, _name, _refused(_name))
