@@ -185,7 +185,9 @@ def test_a_service_that_the_scenario_lacks_ends_the_run(world: Any) -> None:
             return 0
 
     small = world(Payments())
-    with pytest.raises(NoSuchService, match="no service 'stock' .it has: payments.: add it to the scenario's services"):
+    with pytest.raises(
+        NoSuchService, match=r"no service 'stock' .it has: payments.: add it to the scenario's services"
+    ):
         small.run(Stock.client().count)
     assert isinstance(small.misuse, NoSuchService)
 
