@@ -73,6 +73,13 @@ class NotifyHasPatch:
 
 
 @dataclass(slots=True)
+class UpdateRandomSeed:
+    """After a reset; the seed is made from ``run_id``."""
+
+    run_id: str
+
+
+@dataclass(slots=True)
 class RemoveFromCache:
     message: str = ""
     reason: str = ""
@@ -86,13 +93,17 @@ Job = (
     | QueryWorkflow
     | CancelWorkflow
     | NotifyHasPatch
+    | UpdateRandomSeed
     | RemoveFromCache
 )
 
 
 @dataclass(slots=True)
 class Activation:
-    """One batch of jobs for one instance; ``timestamp_us`` is workflow time."""
+    """One batch of jobs for one instance; ``timestamp_us`` is workflow time.
+
+    ``available_internal_flags`` are the flags of the language's side that the history has recorded so far.
+    """
 
     run_id: str
     timestamp_us: int
@@ -101,6 +112,7 @@ class Activation:
     jobs: list[Job]
     history_size_bytes: int = 0
     continue_as_new_suggested: bool = False
+    available_internal_flags: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -138,6 +150,12 @@ class RequestCancelActivityCommand:
 
 
 @dataclass(slots=True)
+class SetPatchMarkerCommand:
+    patch_id: str
+    deprecated: bool
+
+
+@dataclass(slots=True)
 class QueryResultCommand:
     """Exactly one of ``response`` and ``failure``."""
 
@@ -166,6 +184,7 @@ WorkflowCommand = (
     | CancelTimerCommand
     | ScheduleActivityCommand
     | RequestCancelActivityCommand
+    | SetPatchMarkerCommand
     | QueryResultCommand
     | CompleteWorkflowCommand
     | FailWorkflowCommand
@@ -175,7 +194,11 @@ WorkflowCommand = (
 
 @dataclass(slots=True)
 class ActivationCompletion:
-    """What an instance answers. ``failure`` set: the workflow task fails (and is retried), the run does not."""
+    """What an instance answers. ``failure`` set: the workflow task fails (and is retried), the run does not.
+
+    ``used_internal_flags`` are flags of the language's side that this activation relied on, to be recorded.
+    """
 
     commands: list[WorkflowCommand] = field(default_factory=list)
     failure: Failure | None = None
+    used_internal_flags: list[int] = field(default_factory=list)
