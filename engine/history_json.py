@@ -151,7 +151,8 @@ def _parse(source: str | bytes) -> Any:
         return json.loads(source, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        cut = ", where it ends: it looks cut short" if error.pos >= len(error.doc.rstrip()) else ""
+        is_cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
+        cut = " (it looks cut short)" if is_cut else ""
         raise HistoryError(f"a history: expected JSON, but at {where}{cut}: {error.msg}") from None
     except UnicodeDecodeError as error:
         raise HistoryError(f"a history: expected text in UTF-8, found other bytes at byte {error.start}") from None
