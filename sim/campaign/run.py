@@ -97,7 +97,7 @@ def run_campaign(
         base_seed: The first seed. Default 0.
         jobs: How many processes. With 1 everything runs in this process; so does what no other process can import (a
             function local to a test). Default 1.
-        options: How each run is carried out. Default ``RunOptions()``.
+        options: How each run is carried out. Default ``RunOptions()``, or those of the campaign that is resumed.
         results: The file of a result store. Default none.
         resume: Complete the campaign of this scenario that the store holds. Default no.
         isolate: Whether to use processes even with one job: a run that dies or hangs then costs nothing but itself.
@@ -122,12 +122,11 @@ def run_campaign(
         )
     _check_numbers(seeds=seeds, base_seed=base_seed, jobs=jobs)
     reference, name, value = _resolve(target)
-    chosen = options or RunOptions()
     if isolate and not reference:
         raise MisuseError(f"{name} cannot run in a process of its own: move it to the top level of a module")
     isolated = bool(reference) and (jobs > 1 if isolate is None else isolate)
-    campaign = _Campaign(reference, name, value, chosen, runner, jobs if isolated else 0, on_progress)
-    campaign.kill_after_s = kill_after_s if kill_after_s is not None else chosen.real_time_limit_s * 1.25 + 1.0
+    campaign = _Campaign(reference, name, value, options, runner, jobs if isolated else 0, on_progress)
+    campaign.kill_after_s = kill_after_s
     if results is None:
         if resume:
             raise MisuseError("resume needs results=FILE, the result store to complete")
@@ -139,6 +138,18 @@ def run_campaign(
         store.close()
 
 
+def stored_campaigns(path: str | Path) -> list[str]:
+    """The scenarios of the campaigns that a result store holds; raises ``MisuseError`` as ``run_campaign`` does."""
+    store = open_store(path, must_exist=True)
+    try:
+        scenarios = [row.scenario for _, row in store.campaigns()]
+    finally:
+        store.close()
+    if not scenarios:
+        raise MisuseError(f"{path} holds no campaign: name what to run")
+    return scenarios
+
+
 class _Campaign:
     """One campaign under way."""
 
@@ -147,16 +158,17 @@ class _Campaign:
         reference: str,
         name: str,
         value: object,
-        options: RunOptions,
+        options: RunOptions | None,
         runner: str,
         jobs: int,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
-        self.kill_after_s = 0.0
+        self.kill_after_s: float | None = None
         self._reference = reference
         self._name = name
         self._value = value
-        self._options = options
+        self._options = options or RunOptions()
+        self._options_given = options is not None
         self._runner = runner
         self._jobs = jobs
         self._on_progress = on_progress
@@ -191,6 +203,9 @@ class _Campaign:
                     f"{store.path} holds results of {self._reference} already: complete them with "
                     f"--resume {store.path}, or name another file"
                 )
+            if not self._options_given:
+                self._options = RunOptions.from_data(kept.options)
+                wanted.options = kept.options
             if seeds is None:
                 wanted.seed_count = kept.seed_count
             if base_seed is None:
@@ -252,7 +267,7 @@ class _Campaign:
             runner=self._runner,
             options=self._options.to_data(),
             seeds=[seed for seed in range(base, base + count) if seed not in self._rows],
-            kill_after_s=self.kill_after_s,
+            kill_after_s=self._kill_after_s(),
             folder=folder,
             journal_path=journal_path,
             on_rows=on_rows,
@@ -267,6 +282,10 @@ class _Campaign:
             result.interrupted = True
             raise CampaignInterrupted(result) from None
         return self._result(count, base, already)
+
+    def _kill_after_s(self) -> float:
+        """By default a little after the run should have ended by itself."""
+        return self.kill_after_s if self.kill_after_s is not None else self._options.real_time_limit_s * 1.25 + 1.0
 
     def _take(self, rows: list[RunRow], already: int) -> None:
         for row in rows:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ class _Running:
     since: float
     left: list[int]
     killed: bool = False
-    rows: list[RunRow] = field(default_factory=list)
+    hung: int | None = None
 
     def read(self, now: float) -> list[RunRow]:
         """The rows that are new; the clock of the limit starts again with each run that begins."""
@@ -222,6 +222,7 @@ class Scheduler:
             limit += START_LIMIT_S
         if now - running.since > limit:
             running.killed = True
+            running.hung = running.reader.running
             running.slot.kill(running.reader.pid)
 
     def _settle(self, running: _Running) -> None:
@@ -229,14 +230,16 @@ class Scheduler:
         error = running.slot.outcome()
         if isinstance(error, MisuseError):
             raise error
-        if error is None and running.left:
+        if error is None and running.left and not running.killed:
             raise InternalError(f"a job ended by itself, but left the seeds {running.left} without a word")
         if error is not None and not is_death(error):
             raise InternalError(f"a job of the campaign failed: {error!r}") from error
-        lost = running.reader.running
+        # The signals of a kill may have shaken a hung run loose: it counts as hung all the same, and a later run of
+        # the chunk that died instead of it is innocent.
+        lost = running.hung if running.killed else running.reader.running
         if lost is not None:
             self._work.on_rows([self._lost_run(running, lost, error)])
-            running.left.remove(lost)
+            running.left = [seed for seed in running.left if seed != lost]
         if running.left:
             self._give_back(running, error)
         running.reader.remove()
