@@ -20,6 +20,9 @@ from .process import NodeDead
 THROWS_MAX = 10
 """How often ``NodeDead`` is thrown into one coroutine or thread before it counts as a leak."""
 
+_leaked: list[object] = []
+"""What would not end. Kept for good: its code would run once more when the last reference goes."""
+
 
 class Buriable(Protocol):
     """A suspended thread that can be ended."""
@@ -65,10 +68,15 @@ class Graveyard:
             What would not end, described.
         """
         self.burying = True
-        leaks = [f"{thread} goes on after {THROWS_MAX} throws" for thread in self._threads if not _end_thread(thread)]
+        leaks = []
+        for thread in self._threads:
+            if not any(thread.bury() for _ in range(THROWS_MAX)):
+                leaks.append(f"{thread} goes on after {THROWS_MAX} throws")
+                _leaked.append(thread)
         for task, context in self._tasks:
             if not _end_task(task, context):
                 leaks.append(f"task {task.get_name()} goes on after {THROWS_MAX} throws")
+                _leaked.append(task)
         for callback in self._at_end:
             callback()
         self._threads.clear()
@@ -86,10 +94,6 @@ def end_coroutine(coroutine: Coroutine[Any, Any, Any], context: Context) -> bool
         except BaseException:
             return True
     return False
-
-
-def _end_thread(thread: Buriable) -> bool:
-    return any(thread.bury() for _ in range(THROWS_MAX))
 
 
 def _end_task(task: asyncio.Task[Any], context: Context) -> bool:

@@ -303,6 +303,7 @@ def blocking_thread(what: str) -> Thread:
         NodeDead: Its process is dead.
     """
     thread = getcurrent()
+    require_alive(current_process.get())
     if not isinstance(thread, Thread):
         raise MisuseError(
             f"{what}: this code runs outside any simulated thread, where blocking would stop the whole simulation; "

@@ -55,6 +55,18 @@ class TimerHandle(Handle):
         return self.when_s
 
 
+class VirtualFuture(asyncio.Future[T]):
+    """A future whose place in a set doesn't depend on its address; for those that users are likely to put into one."""
+
+    number: int = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 class VirtualTask(asyncio.Task[T]):
     """A task whose place in a set doesn't depend on its address."""
 

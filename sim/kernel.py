@@ -327,6 +327,7 @@ class Kernel(simpy.Environment):
         Raises:
             simpy.core.EmptySchedule: There is none.
         """
+        self._stopping = False
         if self._slice(1, None) == "idle":
             raise simpy.core.EmptySchedule
 

@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 
 from ..engine.core.errors import MisuseError
 from .greenlets import Greenlets, Thread, current_thread
-from .handles import Handle, TimerHandle, VirtualTask
+from .handles import Handle, TimerHandle, VirtualFuture, VirtualTask
 from .kernel import Kernel, SpinError
 from .process import NodeDead, Process, current_process, require_alive
 from .refusals import ClosedToTheOutside
@@ -88,7 +88,7 @@ class VirtualLoop(ClosedToTheOutside):
         self._runner_ticket = 0
         self._tasks: list[tuple[asyncio.Task[Any], Context]] = []
         self._tasks_swept_at = _TASKS_UNSWEPT
-        self._task_count = 0
+        self._number = 0
         self._asyncgens: list[weakref.ref[AsyncGenerator[Any, Any]]] = []
         self._task_factory: Any = None
         self._exception_handler: Any = None
@@ -221,12 +221,7 @@ class VirtualLoop(ClosedToTheOutside):
         Raises:
             MisuseError: The caller is in no simulated thread, or this is the loop that its process runs on.
         """
-        thread = current_thread()
-        if thread is None or not self._in_thread:
-            raise MisuseError(f"{self!r} is run by the simulation: only a loop made in a simulated thread can be run")
-        if self._runner is not None or asyncio._get_running_loop() is not None:
-            raise RuntimeError("This event loop is already running")
-        self._runner = thread
+        self._runner = thread = self._require_runnable()
         try:
             while True:
                 self._awake = True
@@ -239,8 +234,17 @@ class VirtualLoop(ClosedToTheOutside):
             self._runner = None
             self._stopping = self._awake = False
 
+    def _require_runnable(self) -> Thread:
+        thread = current_thread()
+        if thread is None or not self._in_thread:
+            raise MisuseError(f"{self!r} is run by the simulation: only a loop made in a simulated thread can be run")
+        if self._runner is not None or asyncio._get_running_loop() is not None:
+            raise RuntimeError("This event loop is already running")
+        return thread
+
     def run_until_complete(self, future: Any) -> Any:
         """As ``asyncio``; see ``run_forever``."""
+        self._require_runnable()
         created = not asyncio.isfuture(future)
         future = asyncio.ensure_future(future, loop=self)
         future.add_done_callback(self._stop_after)
@@ -301,14 +305,14 @@ class VirtualLoop(ClosedToTheOutside):
             require_alive(self.process)
             raise RuntimeError("Event loop is closed")
         context = self._inherited() if context is None else context
-        self._task_count += 1
+        self._number += 1
         if name is None:
-            name = f"Task-{self._task_count}"
+            name = f"Task-{self._number}"
         if self._task_factory is not None:
             made: Any = self._task_factory(self, coro, context=context, name=name, **options)
         else:
             made = VirtualTask.__new__(VirtualTask)
-            made.number = self._task_count  # before the constructor, which puts the task into a set
+            made.number = self._number  # before the constructor, which puts the task into a set
             made.__init__(coro, loop=self, name=name, context=context, **options)
         task: asyncio.Task[T] = made
         self._tasks.append((task, context))
@@ -334,10 +338,13 @@ class VirtualLoop(ClosedToTheOutside):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """Run a blocking function in a simulated thread, whatever the executor is."""
+        """Run a blocking function in a simulated thread, whatever the executor is, without the caller's context."""
         require_alive(self.process)
-        future: asyncio.Future[T] = self.create_future()
-        self.greenlets.spawn(self.process, partial(func, *args), partial(_fulfil, future))
+        self._number += 1
+        future: VirtualFuture[T] = VirtualFuture(loop=self)
+        future.number = self._number
+        job, context = partial(func, *args), self._context.copy()
+        self.greenlets.spawn(self.process, job, partial(_fulfil, future), context=context)
         return future
 
     def set_default_executor(self, executor: Any) -> None:
