@@ -214,7 +214,7 @@ class Network:
         self.messages += 1
         connection = self._connection(sender, target)
         kernel = world.kernel
-        arrives_us = max(kernel.now_us + delay_us, connection.arrives_us)
+        arrives_us = max(kernel.now_us + delay_us, connection.arrives_us + 1)
         connection.arrives_us = arrives_us
         for _ in range(copies):
             kernel.schedule(arrives_us - kernel.now_us, deliver, *args, lane=connection.lane)

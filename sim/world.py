@@ -129,7 +129,7 @@ class World:
 
     def new_loop(self, incarnation: Incarnation) -> VirtualLoop:
         """An asyncio loop for a process."""
-        return VirtualLoop(incarnation, self.threads, context=incarnation.context)
+        return VirtualLoop(self.kernel, incarnation, self.threads, context=incarnation.context)
 
     def start_thread(
         self,
@@ -138,8 +138,8 @@ class World:
         name: str,
         on_done: Callable[[Any, BaseException | None], None],
     ) -> Any:
-        """A simulated thread of a process."""
-        return incarnation.context.run(self.threads.spawn, incarnation, function, on_done, name=name)
+        """A simulated thread of a process; called in the process's own context, which the thread inherits."""
+        return self.threads.spawn(incarnation, function, on_done, name=name)
 
     def connection_closed(self, incarnation: Incarnation) -> None:
         """A process is gone, or hangs up: those whom it had called learn it after a message's latency."""
@@ -211,9 +211,7 @@ class World:
     def request_blocking(self, target: str, body: object, timeout_us: int | None) -> Any:
         """The same from a simulated thread, which waits."""
         sender = self.current_host()
-        value = block_until(
-            lambda wake: self.network.call(sender, target, body, wake, timeout_us=timeout_us)
-        )
+        value = block_until(lambda wake: self.network.call(sender, target, body, wake, timeout_us=timeout_us))
         if isinstance(value, BaseException):
             raise value
         return value

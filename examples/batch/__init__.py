@@ -1,0 +1,1 @@
+"""A batch that fans out over hundreds of activities."""

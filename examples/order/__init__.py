@@ -1,0 +1,1 @@
+"""An order with a human approval that takes weeks."""
