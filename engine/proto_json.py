@@ -413,7 +413,7 @@ class Wrapped(Codec):
 
     def encode(self, value: Any) -> Any:
         """See the base class."""
-        return {self._key: self._inner.encode(value)}
+        return {self._key: self._inner.encode(value)} if value else {}
 
     def merge(self, value: Any, remainder: Any) -> Any:
         """See the base class."""
