@@ -212,6 +212,8 @@ class Node:
         self.incarnation: Incarnation | None = None
         self._program = program
         self._count = 0
+        self._stopping: Incarnation | None = None
+        self._on_stopped: list[Callable[[], None]] = []
 
     def start(self) -> Incarnation:
         """Start a process on this node; the node must be down."""
@@ -234,17 +236,23 @@ class Node:
         self._end(incarnation)
 
     def shutdown(self, on_stopped: Callable[[], None] | None = None) -> None:
-        """Ask the process to end in an orderly way; the node is down when it has. Does nothing when it is down."""
+        """Ask the process to end in an orderly way; the node is down when it has. Does nothing when it is down.
+
+        ``on_stopped`` is called when the process is gone, even if it crashes on its way; so is that of a second caller.
+        """
         incarnation = self.incarnation
         if incarnation is None:
             return
+        if on_stopped is not None:
+            self._on_stopped.append(on_stopped)
+        if self._stopping is incarnation:
+            return
+        self._stopping = incarnation
 
         def stopped() -> None:
             if incarnation.alive:
                 incarnation.trace("stop", f"{self.name} has shut down")
                 self._end(incarnation)
-            if on_stopped is not None:
-                on_stopped()
 
         incarnation.trace("shutdown", f"{self.name} is asked to shut down")
         if incarnation.program is None:
@@ -260,6 +268,10 @@ class Node:
         self.world.threads.kill(incarnation)
         self.world.connection_closed(incarnation)
         self.world.network.broken(incarnation)
+        self._stopping = None
+        waiting, self._on_stopped = self._on_stopped, []
+        for on_stopped in waiting:
+            on_stopped()
 
     def end_quietly(self) -> None:
         """The world ends: as a crash, but nobody is told."""
@@ -267,4 +279,5 @@ class Node:
         if incarnation is not None:
             incarnation.callees.clear()
             incarnation.serving.clear()
+            self._on_stopped.clear()
             self._end(incarnation)

@@ -42,7 +42,10 @@ class TraceEvent(TypedDict):
 
 
 class FaultFired(TypedDict, total=False):
-    """One fault that really happened. ``index`` is its position in the plan, -1 where it was not planned."""
+    """One fault that really happened, the first time that it did.
+
+    ``index`` is its position in the plan, -1 where it was not planned; ``count`` says how many times it happened in all.
+    """
 
     index: int
     kind: str
@@ -50,6 +53,7 @@ class FaultFired(TypedDict, total=False):
     time_us: int
     point: str
     detail: str
+    count: int
 
 
 class Ledger(TypedDict):
