@@ -48,6 +48,7 @@ class WorkerProgram:
     def __init__(self, incarnation: Incarnation, settings: WorkerSettings) -> None:
         self.settings = settings
         self.machine = WorkerMachine(incarnation, settings)
+        incarnation.world.sticky_queues[self.machine.workflows.sticky_queue.name] = True
 
     def start(self) -> None:
         """Begin to poll."""

@@ -72,16 +72,11 @@ def unpolled_queue(world: World) -> MisuseError | None:
     program = None if node is None or node.incarnation is None else node.incarnation.program
     if not isinstance(program, EngineProgram):
         return None
-    polled = sorted(world.polled_queues)
-    for (_, kind, name), (count, _) in program.server.dispatcher.matching.backlog().items():
-        if name not in world.polled_queues and not _is_sticky(name, polled):
-            known = ", ".join(repr(queue) for queue in polled) or "none"
+    for (_, kind, name), (tasks, _) in program.server.dispatcher.matching.backlog().items():
+        if name not in world.polled_queues and name not in world.sticky_queues:
+            known = ", ".join(repr(queue) for queue in sorted(world.polled_queues)) or "none"
             return MisuseError(
-                f"{count} {kind} task(s) wait on task queue {name!r}, which no worker polls (polled: {known}): "
+                f"{tasks} {kind} task(s) wait on task queue {name!r}, which no worker polls (polled: {known}): "
                 "give a Worker this task_queue, or start the workflow on a queue that has one"
             )
     return None
-
-
-def _is_sticky(name: str, polled: list[str]) -> bool:
-    return any(name.startswith(queue) for queue in polled) and "-" in name

@@ -88,6 +88,7 @@ class World:
         self.misuse: MisuseError | None = None
         self.leaks: list[str] = []
         self.polled_queues: dict[str, bool] = {}
+        self.sticky_queues: dict[str, bool] = {}
         self.definitions: dict[str, WorkflowDefinition] = {}
         self.worker_settings: dict[str, WorkerSettings] = {}
         self.start_time_us = start_time_us

@@ -14,10 +14,11 @@ from typing import Any
 from .engine.converter import DataConverter
 from .engine.core import events as ev
 from .engine.core.errors import MisuseError
-from .faults.mix import FaultMix, Topology, draw_plan, heal_at_us
+from .faults.mix import FaultMix, draw_plan
 from .faults.plan import plan_from_data
 from .faults.profile import Profile
-from .faults.session import PlannedFaults
+from .faults.session import PlannedFaults, heal_time_us
+from .faults.topology import Topology
 from .properties.convergence import Convergence, Reachable
 from .properties.effect_at_most_once import EffectAtMostOnce
 from .properties.liveness import Liveness
@@ -117,7 +118,7 @@ class Simulator:
                 plan = plan_from_data(tuple(mix))
             else:
                 plan = draw_plan(Choices(seed), mix, baseline.topology)
-        return PlannedFaults(plan, heal_at_us(plan, baseline.topology))
+        return PlannedFaults(plan, heal_time_us(plan, duration_us=baseline.topology.duration_us))
 
     def _properties(self, watch: _Watch, baseline: Baseline) -> list[Any]:
         scenario = self.scenario

@@ -29,11 +29,20 @@ class Dispatcher:
     # --- outbox -----------------------------------------------------------------------------------------------------
 
     def apply_outbox(self, execution: rq.Execution, transition: Transition) -> None:
-        """Do what a committed transition asks for."""
+        """Do what a committed transition asks for.
+
+        Timers first: a task may be handed to a waiting poll at once, and that transition sets timers of its own, which
+        these must not replace.
+        """
         for key in transition.outbox_delete:
             self.timers.remove(execution, key)
-        for key, task in transition.outbox_add.items():
-            self.dispatch(execution, key, task)
+        added = transition.outbox_add
+        for key, task in added.items():
+            if isinstance(task, rq.TimerTask):
+                self.timers.add(execution, key, task)
+        for key, task in added.items():
+            if not isinstance(task, rq.TimerTask):
+                self.dispatch(execution, key, task)
 
     def dispatch(self, execution: rq.Execution, key: str, task: rq.OutboxTask) -> None:
         """Hand one outbox task on: a timer is set, a task is offered to pollers."""

@@ -37,14 +37,14 @@ class WorkflowTaskPoller:
         self.on_idle: Callable[[], None] = _nothing
         self._normal_queue = TaskQueue(settings.task_queue, TaskQueueKind.NORMAL)
         sticky_name = f"{settings.identity}-{host.new_id('worker.sticky_queue')}"
-        self._sticky_queue = TaskQueue(sticky_name, TaskQueueKind.STICKY, settings.task_queue)
+        self.sticky_queue = TaskQueue(sticky_name, TaskQueueKind.STICKY, settings.task_queue)
         self._use_sticky = settings.cached_workflows_max > 0
 
     def start(self) -> None:
         """Begin to poll."""
         self._poll(self._normal_queue)
         if self._use_sticky:
-            self._poll(self._sticky_queue)
+            self._poll(self.sticky_queue)
 
     def stop(self) -> None:
         """Poll no more; what has arrived is still answered."""
@@ -199,7 +199,7 @@ class WorkflowTaskPoller:
             task_token=task.task_token,
             commands=outcome.commands,
             identity=settings.identity,
-            sticky_task_queue=self._sticky_queue if self._use_sticky and not self._stopping else None,
+            sticky_task_queue=self.sticky_queue if self._use_sticky and not self._stopping else None,
             sticky_schedule_to_start_timeout_us=settings.sticky_schedule_to_start_timeout_us,
             sdk_metadata=outcome.sdk_metadata,
             query_results=outcome.query_results,
