@@ -38,6 +38,7 @@ from .ledger import Caller, Effect, EffectLedger
 from .rate_limit import RateLimit, TokenBucket
 
 if TYPE_CHECKING:
+    from ..choices import Workload
     from ..network import Call
     from ..node import Incarnation
     from .registry import Services
@@ -155,6 +156,7 @@ class ServiceHost(ABC):
         self.latency = latency
         self.conditions = ServiceConditions(name, self.world.choices)
         self.ledger = EffectLedger(name)
+        self.draws: Workload = self.world.choices.workload(f"operations-{name}")
         self.calls = 0
         """Requests that arrived."""
         self.broken: list[str] = []

@@ -13,7 +13,6 @@ from .rate_limit import TokenBucket
 from .values import copied, copied_tuple
 
 if TYPE_CHECKING:
-    from ..choices import Workload
     from ..network import Call
     from ..node import Incarnation
     from .registry import Services
@@ -50,7 +49,6 @@ class OperationHost(ServiceHost):
         self.service = service
         self._operations = type(service).operations()
         self._replies: dict[tuple[str, str], _StoredReply] = {}
-        self.draws: Workload = self.world.choices.workload(f"operations-{self.name}")
         self._labels = {name: f"service-{self.name}.{name}" for name in self._operations}
         self._titles = {name: f"{self.name}.{name}" for name in self._operations}
         self._latencies = {name: found.latency or self.latency for name, found in self._operations.items()}

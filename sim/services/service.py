@@ -56,7 +56,7 @@ class Service:
 
     _operations: ClassVar[dict[str, Operation]] = {}
     _client_class: ClassVar[type[Any] | None] = None
-    _host: OperationHost | None = None
+    _host: ServiceHost | None = None
 
     def __init_subclass__(cls, *, stormproof_client: bool = False, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -106,16 +106,19 @@ class Service:
         return {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "name"}
 
     def make_host(self, services: Services) -> ServiceHost:
-        """What runs this object in a world. For the simulator; kinds of services override it."""
+        """What runs this object in a world. For the simulator."""
         if self._host is not None:
             raise MisuseError(
                 f"this {type(self).__name__} runs in a simulation already, and would carry its state into another one: "
-                "make one for each run (hand the class, or a function that makes it, to the scenario)"
+                "make one for each run (hand the class, or a function that makes it, to the scenario's services)"
             )
-        self._host = OperationHost(services, self)
+        self._host = self._new_host(services)
         return self._host
 
-    def _running(self) -> OperationHost:
+    def _new_host(self, services: Services) -> ServiceHost:
+        return OperationHost(services, self)
+
+    def _running(self) -> ServiceHost:
         if self._host is None:
             raise MisuseError(
                 f"{type(self).__name__} runs in no simulation: hand the class to the scenario's services, "
