@@ -102,6 +102,10 @@ def load_module(where: str) -> ModuleType:
     """
     if is_file_reference(where):
         return _load_file(where)
+    if not all(part.isidentifier() for part in where.split(".")) and not Path(where).is_file():
+        raise MisuseError(
+            f"{where} is no file and no module name: give path/to/file.py[:name] or package.module[:name]"
+        )
     if Path(where).is_file() or Path(f"{where}.py").is_file():
         path = where if Path(where).is_file() else f"{where}.py"
         if path != where:
@@ -360,12 +364,15 @@ def _module_reference(module: ModuleType) -> str:
 
 
 def _found_at_without_loading(name: str) -> Path | None:
-    """Where a fresh process would find the module: the spec of one that is loaded proves nothing."""
-    parent, _, _ = name.rpartition(".")
-    search = getattr(sys.modules.get(parent), "__path__", None) if parent else None
-    if parent and search is None:
-        return None
-    spec = importlib.machinery.PathFinder.find_spec(name, search)
+    """Where a fresh process would find the module, from the top: what is loaded here proves nothing."""
+    search: list[str] | None = None
+    spec = None
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:count]), search)
+        if spec is None:
+            return None
+        search = list(spec.submodule_search_locations or [])
     return Path(spec.origin).resolve() if spec is not None and spec.origin else None
 
 

@@ -204,7 +204,7 @@ class Slot:
             text = self._output.read_bytes().decode("utf-8", "replace")
         except OSError:
             return ""
-        return text[-OUTPUT_SHOWN_MAX:].strip()
+        return _without_our_frames(text)[-OUTPUT_SHOWN_MAX:].strip()
 
     def request_stop(self) -> None:
         """Tell the process to end, without waiting for it."""
@@ -229,6 +229,15 @@ def stop_all(slots: list[Slot]) -> None:
         slot.request_stop()
     for slot in slots:
         slot.stop()
+
+
+def _without_our_frames(text: str) -> str:
+    """What faulthandler wrote, without the frames from ours downwards: they are the same for every run."""
+    lines = text.splitlines()
+    for number, told in enumerate(lines):
+        if told.startswith("  File ") and f'"{run_job.__code__.co_filename}"' in told:
+            return "\n".join(lines[:number])
+    return text
 
 
 def is_death(error: BaseException) -> bool:

@@ -85,3 +85,49 @@ def dies_once(target: Any, *, seed: int, options: RunOptions) -> RunRecord:
         flag.touch()
         os._exit(1)
     return record_of(seed, options)
+
+
+async def other() -> None:
+    """Another one."""
+
+
+INTERRUPT_AT: int | None = None
+SEEN: list[int] = []
+
+
+def interrupted(target: Any, *, seed: int, options: RunOptions) -> RunRecord:
+    SEEN.append(seed)
+    if seed == INTERRUPT_AT:
+        raise KeyboardInterrupt
+    return record_of(seed, options)
+
+
+def bounded(target: Any, *, seed: int, options: RunOptions) -> RunRecord:
+    record = record_of(seed, options)
+    record.stopped_by = "events"
+    return record
+
+
+def breaks_and_fails(target: Any, *, seed: int, options: RunOptions) -> RunRecord:
+    return breaks(target, seed=seed, options=options) if seed == 3 else fails_at_7(target, seed=seed, options=options)
+
+
+def main_raises(target: Any, *, seed: int, options: RunOptions) -> RunRecord:
+    record = record_of(seed, options)
+    record.error = "ValueError: boom"
+    return record
+
+
+def noted(target: Any, *, seed: int, options: RunOptions) -> RunRecord:
+    """Note in a file, by one write, that the *previous* run of this process has been written to its journal."""
+    global _previous  # noqa: PLW0603
+    if _previous is not None:
+        file = os.open(os.environ["FAKE_NOTES"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.write(file, b"%d\n" % _previous)
+        os.close(file)
+    _previous = seed
+    time.sleep(0.005)
+    return record_of(seed, options)
+
+
+_previous: int | None = None
