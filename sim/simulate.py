@@ -18,6 +18,7 @@ from ..engine.core.errors import MisuseError
 from ..engine.host import current_world
 from .choices import Choices
 from .code import CodeLoader
+from .http import installed_http
 from .kernel import RunResult
 from .node import Incarnation, Node
 from .options import RunOptions
@@ -247,7 +248,7 @@ def run_scenario(
         raise MisuseError("a simulation is running here already: simulate() can't be called inside one")
     run = _Run(scenario, seed, options, faults)
     world = run.world
-    with installed_patches(), watched(world.kernel):
+    with installed_patches(), installed_http(), watched(world.kernel):
         try:
             if watch is not None:
                 watch(world)

@@ -1,7 +1,8 @@
-"""Fakes of outside systems: the kit."""
+"""Fakes of outside systems: the kit, and HTTP services that httpx and requests reach."""
 
 from __future__ import annotations
 
+from .sim.http import HttpEffect, HttpRequest, HttpService, SocketRefused
 from .sim.services import (
     CallFailed,
     CallTimedOut,
@@ -25,6 +26,9 @@ __all__ = [
     "CallFailed",
     "CallTimedOut",
     "ConnectionLost",
+    "HttpEffect",
+    "HttpRequest",
+    "HttpService",
     "IdempotencyConflict",
     "Latency",
     "RateLimit",
@@ -33,6 +37,7 @@ __all__ = [
     "ServiceFailed",
     "ServiceRefused",
     "ServiceUnavailable",
+    "SocketRefused",
     "as_async",
     "as_blocking",
     "no_effect",
