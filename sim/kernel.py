@@ -20,6 +20,7 @@ everything that follows from there. Tracing changes neither order nor digest.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ import simpy
 from simpy.events import NORMAL, EventPriority
 
 from ..engine.core.errors import InternalError, MisuseError
+from . import simpy_bridge
 from .choices import Choices
 from .detached import detached_from_asyncio
 from .digest import Digest
@@ -262,6 +264,10 @@ class Kernel(simpy.Environment):
         heappush(self._heap, (self.now_us + delay_us, priority, self._next_sequence(), entry))
         return entry
 
+    def process(self, generator: simpy.events.ProcessGenerator) -> simpy.Process:
+        """A SimPy process. Exceptions cross from one process to another unchanged."""
+        return simpy.Process(self, cast("Any", simpy_bridge.OpeningGenerator(generator)))
+
     def _schedule_other(self, event: Any, priority: int, rest: tuple[Any, ...]) -> None:
         """SimPy schedules one of its own events. Its normal priority, 1, is our 0."""
         if not isinstance(event, simpy.Event):
@@ -269,7 +275,7 @@ class Kernel(simpy.Environment):
         delay = rest[0] if rest else 0
         if delay != int(delay):
             raise MisuseError(f"a SimPy event is delayed by {delay!r}: time here is whole microseconds")
-        self.schedule(int(delay), _fire_simpy, event, priority=priority - int(NORMAL))
+        self.schedule(int(delay), simpy_bridge.fire, event, priority=priority - int(NORMAL))
 
     def entry_cancelled(self) -> None:
         """An entry tells that it was cancelled: when most of a long heap is cancelled, it is made anew."""
@@ -313,12 +319,13 @@ class Kernel(simpy.Environment):
         self._samples.clear()
         first = self.current_cause
         deadline_ns = None if real_time_us is None else real_monotonic_ns() + real_time_us * 1000
+        outer = _active.kernel
         with detached_from_asyncio():
-            self.running = True
+            self.running, _active.kernel = True, self
             try:
                 reason = self._run(until_us, events, deadline_ns)
             finally:
-                self.running = False
+                self.running, _active.kernel = False, outer
         return self._result(reason, self.current_cause - first)
 
     def step(self) -> None:
@@ -461,11 +468,13 @@ class Kernel(simpy.Environment):
         return RunResult(reason, events, self.now_us, self._spun, busy)
 
 
-def _fire_simpy(event: simpy.Event) -> None:
-    """What ``simpy.Environment.step`` does with one of SimPy's own events."""
-    callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]  # SimPy does the same
-    for callback in callbacks:
-        callback(event)
-    if not event.ok and not event.defused:
-        error = cast("BaseException", event.value)
-        raise type(error)(*error.args) from error
+class _Active(threading.local):
+    kernel: Kernel | None = None
+
+
+_active = _Active()
+
+
+def active_kernel() -> Kernel | None:
+    """The kernel that is running in this thread."""
+    return _active.kernel

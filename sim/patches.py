@@ -1,4 +1,4 @@
-"""Putting a simulation's clocks, sleep and loops in the place of the host's, and taking them away again.
+"""Putting a simulation's clocks, sleep, loops and randomness in the place of the host's, and taking them away again.
 
 ``installed_patches()`` is a context manager that counts: the outermost installs, and when it ends everything is as it
 was before. ``simulate`` installs for one run (about 0.1 ms once modules are known); a campaign holds the patches around
@@ -20,6 +20,7 @@ from typing import Any
 from freezegun import api as freezegun_api
 
 from ..engine.core.errors import MisuseError
+from . import randomness
 from .clocks import DATETIME_CLASSES, DATETIME_METHODS, FREEZEGUN_METHODS, TIME_FUNCTIONS, factory
 from .greenlets import current_thread
 from .loop import VirtualLoop
@@ -158,7 +159,7 @@ def _replaced() -> list[tuple[Any, str, Any, Any]]:
         "as_completed": _as_completed,
     }
     result += [(asyncio, name, getattr(asyncio, name), new) for name, new in asyncio_functions.items()]
-    return result
+    return [*result, *randomness.replacements()]
 
 
 def _shims() -> list[tuple[Any, str, Any]]:
@@ -168,6 +169,7 @@ def _shims() -> list[tuple[Any, str, Any]]:
         (asyncio.events, "set_event_loop", _set_event_loop),
         (asyncio.runners, "threading", _ThreadsAsSeenByRunner()),
         (threading.Thread, "start", _refuse_thread),
+        *randomness.shims(),
     ]
 
 

@@ -8,7 +8,6 @@ from datetime import tzinfo
 from typing import Any
 
 import pytest
-
 from stormproof.sim.choices import Choices
 from stormproof.sim.graveyard import Graveyard
 from stormproof.sim.greenlets import Greenlets

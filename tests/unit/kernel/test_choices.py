@@ -9,7 +9,6 @@ import uuid
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from stormproof.engine.core.errors import MisuseError
 from stormproof.sim.choices import COUNT_MAX, Choices
 from stormproof.sim.digest import Digest
@@ -166,7 +165,7 @@ def test_what_cannot_work_is_refused() -> None:
         Choices(-1)
     with pytest.raises(MisuseError, match="count must be"):
         Choices(1).draw("a.b", 0)
-    with pytest.raises(MisuseError, match="network.loss"):
+    with pytest.raises(MisuseError, match="network"):
         Choices(1, overrides={"network.loss": 3})
     with pytest.raises(MisuseError, match="without"):
         Choices(1).workload("a.b")

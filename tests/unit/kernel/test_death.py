@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
 import pytest
-
 from stormproof.engine.core.errors import InternalError, MisuseError
 from stormproof.sim.greenlets import Thread, Waiter, block_until, block_us, current_thread
 from stormproof.sim.process import NodeDead, current_process
@@ -138,7 +137,7 @@ def test_burial_meets_closed_doors_and_swallows_everything(world: Any) -> None:
         try:
             await asyncio.sleep(10)
         finally:
-            doors = [
+            doors: list[Callable[[], Any]] = [
                 lambda: block_us(1),
                 lambda: loop.create_task(guarded_task([], "x")),
                 lambda: loop.call_soon(print),
@@ -172,7 +171,7 @@ def test_what_will_not_end_is_reported(world: Any) -> None:
     loop = world.loop(process)
 
     class Never:
-        def __await__(self) -> Iterator[None]:
+        def __await__(self) -> Generator[None, None, None]:
             while True:
                 try:
                     yield

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 import simpy
-
 from stormproof.engine.core.errors import InternalError, MisuseError
 from stormproof.sim.choices import Choices
 from stormproof.sim.digest import Digest, first_divergence, name_divergence
@@ -132,7 +131,13 @@ def test_a_cancelled_entry_does_not_happen_and_does_not_compete() -> None:
 def test_an_entry_cancelled_inside_a_contest_does_not_happen() -> None:
     for seed in range(30):
         kernel, log = made(seed)
-        entries = [kernel.schedule(5, lambda n=number: (log.append(n), entries[1 - n].cancel())) for number in (0, 1)]
+        entries: list[Any] = []
+
+        def happen(number: int, g: list[Any] = log, all_of_them: list[Any] = entries) -> None:
+            g.append(number)
+            all_of_them[1 - number].cancel()
+
+        entries += [kernel.schedule(5, happen, number) for number in (0, 1)]
         kernel.run()
         assert len(log) == 1
 
@@ -263,8 +268,8 @@ def storm(seed: int, keep: tuple[int, int] | None = None, planted: Callable[[lis
             for other in planted([f"{name}", *lanes][:3]):
                 kernel.schedule(kernel.choices.draw("work.delay", 3), work, other, depth + 1, lane=lanes[other])
 
-    for name in lanes:
-        kernel.schedule(0, work, name, 3, lane=lanes[name])
+    for name, lane in lanes.items():
+        kernel.schedule(0, work, name, 3, lane=lane)
     kernel.run()
     return kernel
 
@@ -299,7 +304,7 @@ def test_simpy_processes_and_resources_work_in_it() -> None:
     assert isinstance(kernel, simpy.Environment)
     desk = simpy.Resource(kernel, capacity=1)
 
-    def customer(name: str) -> Iterator[simpy.Event]:
+    def customer(name: str) -> Generator[simpy.Event, Any, None]:
         with desk.request() as turn:
             yield turn
             yield kernel.timeout(10)

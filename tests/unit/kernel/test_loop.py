@@ -6,10 +6,10 @@ import contextvars
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
-
 from stormproof.engine.core.errors import MisuseError
 from stormproof.sim.greenlets import block_us
 from stormproof.sim.process import NodeDead, current_process
@@ -24,7 +24,7 @@ def test_time_passes_virtually_and_results_come_in_order(world: Any) -> None:
         return seconds
 
     async def main() -> list[float]:
-        return await asyncio.gather(child(3), child(1), child(2.5))
+        return list(await asyncio.gather(child(3), child(1), child(2.5)))
 
     assert world.run_main(main()) == [3, 1, 2.5]
     assert world.log == [(1_000_000, 1), (2_500_000, 2.5), (3_000_000, 3)]
@@ -82,9 +82,7 @@ def test_the_usual_of_asyncio_works(world: Any) -> None:
         results += [len(done), len(pending)]
         await asyncio.shield(asyncio.sleep(0.25))
         with pytest.raises(ExceptionGroup):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(fail())
-                group.create_task(asyncio.sleep(100))
+            await fail_in_a_group()
         for task in pending:
             task.cancel()
         results.append(asyncio.get_running_loop().time())
@@ -92,6 +90,11 @@ def test_the_usual_of_asyncio_works(world: Any) -> None:
 
     async def fail() -> None:
         raise ValueError
+
+    async def fail_in_a_group() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            group.create_task(asyncio.sleep(100))
 
     assert world.run_main(main()) == [2_500_000, 0, 1, 2, 4_500_000, 1, 1, 5.75]
 
@@ -131,7 +134,7 @@ def test_busy_waiting_comes_to_its_end(world: Any) -> None:
 def test_endless_yielding_meets_the_budgets_and_is_named(world: Any) -> None:
     async def main() -> None:
         while True:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # this is the mistake that is stopped
 
     world.loop(world.process("hot-node")).create_task(main())
     result = world.run(events=200)
@@ -177,7 +180,7 @@ def test_threads_run_beside_the_loop(world: Any) -> None:
 
     async def main() -> list[str]:
         variable.set("inherited")
-        results = await asyncio.gather(asyncio.to_thread(work, 3), asyncio.to_thread(work, 2))
+        results = list(await asyncio.gather(asyncio.to_thread(work, 3), asyncio.to_thread(work, 2)))
         loop = asyncio.get_running_loop()
         results.append(await loop.run_in_executor(None, work, 1))
         with pytest.raises(ZeroDivisionError):
@@ -195,8 +198,13 @@ def test_the_order_in_which_threads_complete_is_drawn(new_world: Callable[..., A
     def order(seed: int) -> tuple[str, ...]:
         world = new_world(seed)
         process = world.process()
+
+        def work(name: str) -> str:
+            block_us(10)
+            return name
+
         for name in ("a", "b", "c"):
-            world.thread(process, lambda name=name: (block_us(10), name)[1])
+            world.thread(process, partial(work, name))
         world.run()
         world.close()
         return tuple(world.log)
