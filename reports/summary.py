@@ -24,7 +24,7 @@ def verdict_word(result: Truth) -> Line:
 def run_summary(record: RunRecord, name: str) -> list[Line]:
     """One run. The same seed gives the same text wherever it runs: no path, no time, no version is in it."""
     lines: list[Line] = [line(f"{plain_text(name)}, seed {record.seed}: ", verdict_word(record.result))]
-    lines += [_verdict_line(verdict) for verdict in _worst_first(record.verdicts)]
+    lines += _verdict_lines(record.verdicts)
     if record.error:
         lines.append(line("  ", styled("raised", "false"), f"   {one_line(record.error, width_max=MESSAGE_WIDTH_MAX)}"))
     if record.stopped_by:
@@ -40,17 +40,33 @@ def run_summary(record: RunRecord, name: str) -> list[Line]:
     return lines
 
 
-def _worst_first(verdicts: list[Verdict]) -> list[Verdict]:
-    order = {Truth.FALSE: 0, Truth.UNKNOWN: 1, Truth.TRUE: 2}
-    return sorted(verdicts, key=lambda verdict: order[verdict.result])
+def _verdict_lines(verdicts: list[Verdict]) -> list[Line]:
+    """What is wrong, one by one; what could not be judged; what holds, counted."""
+    lines: list[Line] = []
+    for result in (Truth.FALSE, Truth.UNKNOWN):
+        found = [verdict for verdict in verdicts if verdict.result is result]
+        lines += [_verdict_line(verdict) for verdict in found[:VERDICT_LINES_MAX]]
+        if len(found) > VERDICT_LINES_MAX:
+            lines.append(f"  and {len(found) - VERDICT_LINES_MAX} more")
+    counts: dict[tuple[str, str], int] = {}
+    for verdict in verdicts:
+        if verdict.result is Truth.TRUE:
+            key = (verdict.code, verdict.workflow)
+            counts[key] = counts.get(key, 0) + 1
+    for (code, workflow), count in counts.items():
+        lines.append(_told(Truth.TRUE, code, workflow, f"({count})" if count > 1 else ""))
+    return lines
 
 
 def _verdict_line(verdict: Verdict) -> Line:
-    about = f", {one_line(verdict.workflow)}" if verdict.workflow else ""
-    word = WORDS[verdict.result].lower().ljust(8)
     message = one_line(verdict.message, width_max=MESSAGE_WIDTH_MAX)
-    told = f": {message}" if message else ""
-    return line("  ", styled(word, verdict.result.value), f" {title_of(verdict.code)}{about}{told}")
+    return _told(verdict.result, verdict.code, verdict.workflow, f": {message}" if message else "")
+
+
+def _told(result: Truth, code: str, workflow: str, rest: str) -> Line:
+    about = f", {one_line(workflow)}" if workflow else ""
+    gap = " " if rest and not rest.startswith(":") else ""
+    return line("  ", styled(WORDS[result].lower().ljust(8), result.value), f" {title_of(code)}{about}{gap}{rest}")
 
 
 def _outcomes(record: RunRecord) -> str:
@@ -96,11 +112,11 @@ def _verdict_table(counts: list[VerdictCount]) -> list[Line]:
     lines: list[Line] = []
     for title, name, count in named:
         word = WORDS[count.result].lower().ljust(8)
-        parts = [f"{count.holds} hold"]
-        if count.violated:
-            parts.insert(0, f"{count.violated} violated")
-        if count.unknown:
-            parts.append(f"{count.unknown} unknown")
+        parts = [
+            f"{number} {said}"
+            for number, said in ((count.violated, "violated"), (count.holds, "hold"), (count.unknown, "unknown"))
+            if number
+        ]
         lines.append(
             line(
                 "  ",
@@ -119,7 +135,7 @@ def _first_failure(result: CampaignResult) -> list[Line]:
         return []
     count = len(result.with_status(RunStatus.VIOLATED))
     lines: list[Line] = [
-        line(styled(f"first of {count} failures: seed {row.seed}", "heading")),
+        line(styled(f"first failure: seed {row.seed}", "heading"), f" ({count} of {len(result.rows)} runs failed)"),
         *(f"  {told}" for told in _messages(row)),
         line("see it: ", styled(result.command(row.seed), "command")),
     ]
@@ -147,7 +163,8 @@ def _troubles(result: CampaignResult) -> list[Line]:
         if not rows:
             continue
         seeds = ", ".join(str(row.seed) for row in rows[:10]) + (" ..." if len(rows) > 10 else "")
-        lines.append(line(styled(f"{len(rows)} runs {told}", "error"), f" (seeds {seeds}); seed {rows[0].seed}:"))
+        runs = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+        lines.append(line(styled(f"{runs} {told}", "error"), f" (seeds {seeds}); seed {rows[0].seed}:"))
         told_lines = plain_text(rows[0].error).splitlines()
         lines += [f"  {text}" for text in _ends(told_lines)]
     return lines

@@ -25,6 +25,9 @@ _MARKS: dict[str, tuple[str, str]] = {
     "crash": ("xx", "false"),
     "workflow task failed": ("!", "unknown"),
     "activity cancelled": ("!", "unknown"),
+    "kill": ("xx", "false"),
+    "weather": ("~~", "unknown"),
+    "activity failed": ("!", "unknown"),
     "effect": ("*", "true"),
     "heal": ("==", "true"),
     "start": ("->", "node"),
@@ -32,7 +35,25 @@ _MARKS: dict[str, tuple[str, str]] = {
     "stop": ("<-", "unknown"),
 }
 _NO_MARK = ("", "time")
-_LEGEND = (("!!", "fault", "false"), ("xx", "crash", "false"), ("*", "effect", "true"), ("==", "healing", "true"))
+_LEGEND = (
+    ("!!", "fault", "false"),
+    ("xx", "crash", "false"),
+    ("~~", "weather", "unknown"),
+    ("!", "failure", "unknown"),
+    ("*", "effect", "true"),
+)
+# Events of a history: how a run ends and what goes wrong stands out, the bookkeeping of workflow tasks steps back.
+_EVENT_STYLES: tuple[tuple[str, str], ...] = (
+    ("WorkflowTaskFailed", "unknown"),
+    ("WorkflowTaskTimedOut", "unknown"),
+    ("WorkflowTask", "time"),
+    ("WorkflowExecutionCompleted", "true"),
+    ("WorkflowExecutionFailed", "false"),
+    ("WorkflowExecutionTimedOut", "false"),
+    ("WorkflowExecutionTerminated", "false"),
+    ("ActivityTaskFailed", "unknown"),
+    ("ActivityTaskTimedOut", "unknown"),
+)
 
 
 @dataclass(slots=True)
@@ -43,6 +64,7 @@ class _Entry:
     node: str
     kind: str
     text: str
+    style: str = ""
     count: int = 1
     last_us: int = 0
 
@@ -85,11 +107,17 @@ def _entries(record: RunRecord) -> Iterator[_Entry]:
 
 def _of_event(event: TraceEvent, *, name_workflow: bool) -> _Entry:
     text = event["text"]
-    workflow_id = event["data"].get("workflow_id") if isinstance(event["data"], dict) else None
+    workflow_id = event["data"].get("workflow_id")
     if name_workflow and workflow_id:
         text = f"[{workflow_id}] {text}"
     text += _details(event["data"])
-    return _Entry(event["time_us"], one_line(event["node"], width_max=NODE_WIDTH_MAX), event["kind"], _cut(text))
+    node = one_line(event["node"], width_max=NODE_WIDTH_MAX)
+    style = _event_style(str(event["data"].get("event", ""))) if event["kind"] == "history" else ""
+    return _Entry(event["time_us"], node, event["kind"], _cut(text), style)
+
+
+def _event_style(name: str) -> str:
+    return next((style for start, style in _EVENT_STYLES if name.startswith(start)), "")
 
 
 def _of_fault(fault: FaultFired) -> _Entry:
@@ -131,7 +159,7 @@ def _drawn(entry: _Entry, *, start_us: int, clock_width: int, node_width: int) -
     times = ""
     if entry.count > 1:
         times = f"  ({entry.count} times in {duration(entry.last_us - entry.time_us)})"
-    text: Line = styled(entry.text, style) if mark else entry.text
+    text: Line = styled(entry.text, style) if mark else styled(entry.text, entry.style) if entry.style else entry.text
     return line(
         styled(_clock(entry.time_us - start_us).rjust(clock_width), "time"),
         "  ",

@@ -69,7 +69,7 @@ def _ending(naive: CampaignResult, correct: CampaignResult) -> tuple[list[Line],
     reason = next(message for _, _, result, message in failure.verdicts if result is Truth.FALSE)
     return [
         line(styled("What it showed", "heading")),
-        f"  naive    fails under {_share(naive)} of the seeds; with seed {failure.seed}: {one_line(reason)}",
+        f"  naive    fails under {_share(naive)} seeds; with seed {failure.seed}: {one_line(reason)}",
         f"  correct  holds under all {len(correct.rows)}, with {sum(correct.fault_counts().values())} faults fired",
         line(styled("What to do next", "heading")),
         line("  see that run as a timeline       ", styled(naive.command(failure.seed), "command")),

@@ -57,6 +57,9 @@ class RunningActivity:
             message = f"Failed decoding arguments: {error}"
             self.report_failure(Failure(message=message, info=ApplicationFailureInfo(type=type(error).__name__)))
             return
+        self._host.trace(
+            "activity", f"{task.activity_type} attempt {task.attempt} begins", workflow_id=task.execution.workflow_id
+        )
         self._arm_local_timeout()
         self._is_async = definition.is_async
         self._context = ActivityContext(
@@ -171,6 +174,12 @@ class RunningActivity:
 
     def report_failure(self, failure: Failure) -> None:
         """Report that this attempt failed, with the heartbeat details that were held back."""
+        task = self.task
+        self._host.trace(
+            "activity failed",
+            f"{task.activity_type} attempt {task.attempt} fails: {failure.message}",
+            workflow_id=task.execution.workflow_id,
+        )
         waiting = self._heartbeats.end()
         request = rq.RespondActivityTaskFailed(
             self.task.task_token, failure, self._settings.identity, waiting if waiting is not None else []

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from ..options import RunOptions
 from ..record import reproduce_command, shell_can_express
-from ..verdict import Truth
+from ..verdict import Truth, combine
 from .row import RunRow, RunStatus
 
 
@@ -24,13 +24,25 @@ class ExitCode(IntEnum):
 
 @dataclass(slots=True)
 class VerdictCount:
-    """How often a property was judged how for one workflow."""
+    """In how many runs a property was judged how for one workflow.
+
+    A run may have many executions of it: it is violated if one is, and unknown only if nothing was found out about any.
+    """
 
     code: str
     workflow: str
     holds: int = 0
     violated: int = 0
     unknown: int = 0
+
+    def add(self, result: Truth) -> None:
+        """Count one run."""
+        if result is Truth.TRUE:
+            self.holds += 1
+        elif result is Truth.FALSE:
+            self.violated += 1
+        else:
+            self.unknown += 1
 
     @property
     def result(self) -> Truth:
@@ -91,17 +103,14 @@ class CampaignResult:
         """A count for each property and workflow, in the order of their names."""
         counts: dict[tuple[str, str], VerdictCount] = {}
         for row in self.rows:
+            judged: dict[tuple[str, str], list[Truth]] = {}
             for code, workflow, result, _ in row.verdicts:
-                key = (code, workflow)
+                judged.setdefault((code, workflow), []).append(result)
+            for key, results in judged.items():
                 count = counts.get(key)
                 if count is None:
-                    count = counts[key] = VerdictCount(code, workflow)
-                if result is Truth.TRUE:
-                    count.holds += 1
-                elif result is Truth.FALSE:
-                    count.violated += 1
-                else:
-                    count.unknown += 1
+                    count = counts[key] = VerdictCount(*key)
+                count.add(combine(results))
         return sorted(counts.values(), key=lambda count: (_natural(count.code), count.workflow))
 
     @property
