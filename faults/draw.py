@@ -10,19 +10,20 @@ from fractions import Fraction
 from typing import TypeVar
 
 from ..sim.choices import Choices
-from .topology import PointCount, ServiceShape, Topology
-from .units import DAY, HOUR, MINUTE, MS
+from .topology import PointCount, Topology
+from .units import HOUR, MINUTE, MS
 from .when import At, AtPoint, When
 
 T = TypeVar("T")
 
-LONG_RUN_US = DAY
-"""In a run longer than this most of the time nothing happens: moments are then drawn next to points."""
 DURATION_MIN_US = MS
 DURATION_MAX_US = 12 * HOUR
 DURATION_FLOOR_US = 10 * MINUTE
+AFTER_FLOOR_US = 100 * MS
+AFTER_MAX_US = 10 * MINUTE
 RESTART_MIN_US = 10 * MS
 RESTART_MAX_US = 10 * MINUTE
+EFFECT_POINTS = ("service.before_effect", "service.after_effect")
 BY_RUN = ("workflow_task.", "engine.", "history.")
 """Points whose subject is a workflow id. Ids may differ from run to run, so that drawn faults name none."""
 
@@ -71,17 +72,37 @@ class PlanDraw:
         return self.moment()
 
     def moment(self) -> When:
-        """A moment that is not a point itself. In a long run half of these follow a point, where things happen."""
-        duration_us = self.topology.duration_us
-        if duration_us > LONG_RUN_US and self.topology.points and self.chance("after_point", 1, 2):
-            after_us = self.spread_us("after", DURATION_MIN_US, RESTART_MAX_US)
-            return self._at_point(self.topology.points, after_us)
-        return At(self.integer("at", 0, duration_us * 6 // 5))
+        """A moment that is not a point itself.
 
-    def at_point(self, *points: str) -> AtPoint | None:
-        """The moment of one of these points, if a run without faults reaches any."""
-        found = self._points(points)
-        return self._at_point(found) if found else None
+        Half of these follow a point closely: most of the time, above all in long runs, next to nothing happens.
+        """
+        if self.topology.points and self.chance("after_point", 1, 2):
+            longest_us = min(max(self.topology.duration_us, AFTER_FLOOR_US), AFTER_MAX_US)
+            after_us = self.spread_us("after", DURATION_MIN_US, longest_us)
+            return self._at_point(self.topology.points, after_us)
+        return At(self.integer("at", 0, self.topology.duration_us * 6 // 5))
+
+    def before_call(self, service: str, operation: str = "") -> When:
+        """A moment: half of them when an activity starts that will call this service, or operation."""
+        activities = [
+            call.activity
+            for call in self.topology.calls
+            if call.service == service and operation in ("", call.operation)
+        ]
+        points = [found for found in self._points(("activity.started",)) if found.subject in activities]
+        if points and self.chance("before_call", 1, 2):
+            found = self.pick("activity", points)
+            return AtPoint(found.point, found.subject, self.integer("nth", 1, found.count))
+        return self.moment()
+
+    def at_effect(self, service: str, operation: str) -> When:
+        """A moment: half of them when an operation applies an effect, just before it or just after."""
+        title = f"{service}.{operation}"
+        points = [found for found in self._points(EFFECT_POINTS) if found.subject == title]
+        if points and self.chance("at_effect", 1, 2):
+            found = self.pick("effect_point", points)
+            return AtPoint(found.point, found.subject, self.integer("nth", 1, found.count))
+        return self.moment()
 
     def _points(self, names: Sequence[str]) -> Sequence[PointCount]:
         points = self.topology.points
@@ -107,15 +128,12 @@ class PlanDraw:
 
     # --- targets ------------------------------------------------------------------------------------------------------
 
-    def service(self) -> ServiceShape:
-        """One of the outside systems."""
-        return self.pick("service", self.topology.services)
-
-    def operation(self, service: ServiceShape) -> str:
-        """One operation of a service; empty (all of them) half of the time."""
+    def target(self) -> tuple[str, str]:
+        """A service, and one operation of it, or (half of the time) empty: all of them."""
+        service = self.pick("service", self.topology.services)
         if not service.operations or self.chance("all_operations", 1, 2):
-            return ""
-        return self.pick("operation", service.operations)
+            return service.name, ""
+        return service.name, self.pick("operation", service.operations)
 
     def effect(self) -> tuple[str, str]:
         """A service and an operation of it that has effects."""
@@ -134,10 +152,10 @@ class PlanDraw:
         return self.pick("link", links)
 
     def ratio(self) -> Fraction:
-        """A share of calls or messages: from one in a hundred to all."""
+        """A share of calls or messages: from one in twenty to all."""
         return self.pick("ratio", RATIOS)
 
 
-RATIOS: tuple[Fraction, ...] = tuple(Fraction(percent, 100) for percent in (1, 5, 10, 20, 50, 90, 100))
+RATIOS: tuple[Fraction, ...] = tuple(Fraction(percent, 100) for percent in (5, 10, 20, 50, 50, 90, 100, 100))
 
 __all__ = ["PlanDraw"]

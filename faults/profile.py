@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..sim.world import World
-from .topology import PointCount, ServiceShape, Topology
+from .topology import ActivityCall, PointCount, ServiceShape, Topology
 
 
 class Profile:
@@ -16,6 +16,8 @@ class Profile:
         self._world: World | None = None
         self._counts: dict[tuple[str, str], int] = {}
         self._kinds: dict[str, str] = {}
+        # A dict for its order.
+        self._calls: dict[ActivityCall, None] = {}
         self._last_us = 0
 
     def watch(self, world: World) -> None:
@@ -30,6 +32,10 @@ class Profile:
         world = self._world
         assert world is not None
         self._last_us = world.kernel.now_us - world.start_time_us
+        call = world.services.current_call
+        if call is not None and call.activity is not None:
+            service = subject.removesuffix(f".{call.operation}")
+            self._calls[ActivityCall(call.activity.activity_type, service, call.operation)] = None
         # The nodes are gone when the run is over.
         if len(self._kinds) != len(world.nodes):
             self._kinds = {name: found.kind for name, found in world.nodes.items()}
@@ -46,6 +52,7 @@ class Profile:
             drivers=self._of_kind("driver"),
             duration_us=self._last_us if duration_us is None else duration_us,
             points=tuple(PointCount(point, subject, count) for (point, subject), count in self._counts.items()),
+            calls=tuple(self._calls),
         )
 
     def _of_kind(self, kind: str) -> tuple[str, ...]:

@@ -25,6 +25,15 @@ class ServiceShape:
 
 
 @dataclass(frozen=True, slots=True)
+class ActivityCall:
+    """An activity type was seen to apply an effect: it calls this operation."""
+
+    activity: str
+    service: str
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     """The shape of a world.
 
@@ -35,6 +44,7 @@ class Topology:
         engine: The name of the engine's node.
         duration_us: How long a run without faults takes, in microseconds of virtual time.
         points: The named points that such a run reaches, each with its counts.
+        calls: Which activities call which operations.
     """
 
     workers: tuple[str, ...] = ()
@@ -43,6 +53,7 @@ class Topology:
     engine: str = ENGINE
     duration_us: int = 0
     points: tuple[PointCount, ...] = ()
+    calls: tuple[ActivityCall, ...] = ()
 
     def nodes(self) -> tuple[str, ...]:
         """The names of all nodes."""
@@ -53,4 +64,4 @@ class Topology:
         return sum(found.count for found in self.points if found.point == point and subject in ("", found.subject))
 
 
-__all__ = ["PointCount", "ServiceShape", "Topology"]
+__all__ = ["ActivityCall", "PointCount", "ServiceShape", "Topology"]

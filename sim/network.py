@@ -32,7 +32,7 @@ class Disturbance(Protocol):
         """Does it concern messages from ``source`` to ``target`` (node names)?"""
 
     def treat(self, world: World, source: str, target: str, kind: str) -> Treatment | None:
-        """What happens to this message; ``None`` leaves it alone."""
+        """What happens to this message, a ``request``, a ``poll`` or a ``reply``; ``None`` leaves it alone."""
 
 
 class Treatment:
@@ -186,7 +186,7 @@ class Network:
                 if deadlines is None:
                     deadlines = self._deadlines[timeout_us] = _Deadlines(self, timeout_us)
                 deadlines.add(call)
-        self._send(call, sender, target, self._arrived, "request", call)
+        self._send(call, sender, target, self._arrived, "poll" if long_poll else "request", call)
         return call
 
     def _connection(self, sender: Incarnation, target: str) -> Connection:

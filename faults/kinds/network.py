@@ -140,7 +140,7 @@ class MessageLoss(_ShareFault):
 
     @classmethod
     def draw(cls, draw: PlanDraw) -> Self:
-        """From one message in a hundred to all."""
+        """From one message in twenty to all."""
         a, b = cls.draw_ends(draw)
         return cls(a, b, ratio=draw.ratio(), when=draw.when(), duration_us=draw.duration_us())
 
@@ -196,7 +196,8 @@ class MessageDuplication(_ShareFault):
     In the real world: a client library or a proxy that sends a request again on a new connection when the old one seems
     to be dead, as gRPC does; both copies arrive. The caller hears one answer.
 
-    Applies to: requests between two nodes, either way.
+    Applies to: requests between two nodes, either way. Not to polls: of two, the engine would still answer the one that
+    nobody waits for.
 
     Args:
         a: The name of a node. Default: any.
@@ -218,7 +219,7 @@ class MessageDuplication(_ShareFault):
 
     @classmethod
     def draw(cls, draw: PlanDraw) -> Self:
-        """From one request in a hundred to all."""
+        """From one request in twenty to all."""
         a, b = cls.draw_ends(draw)
         return cls(a, b, ratio=draw.ratio(), when=draw.when(), duration_us=draw.duration_us())
 

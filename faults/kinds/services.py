@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 Mode = Literal["refuse", "hang"]
 MODES: tuple[Mode, ...] = ("refuse", "hang")
-EFFECT_POINTS = ("service.before_effect", "service.after_effect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +121,14 @@ class ServiceOutage(_ServiceFault):
 
     @classmethod
     def draw(cls, draw: PlanDraw) -> Self:
-        """Mostly of the whole service; refusing and hanging equally often."""
-        service = draw.service()
+        """Refusing and hanging equally often."""
+        service, operation = draw.target()
         mode = draw.pick("mode", MODES)
         return cls(
-            service.name,
-            draw.operation(service) if draw.chance("one_operation", 1, 4) else "",
+            service,
+            operation,
             mode=mode,
-            when=draw.when(),
+            when=draw.before_call(service, operation),
             duration_us=draw.duration_us(),
         )
 
@@ -175,13 +174,13 @@ class ServiceErrors(_ServiceFault):
     @classmethod
     def draw(cls, draw: PlanDraw) -> Self:
         """Retryable errors only: a service that answers 4xx to a sound request is no weather."""
-        service = draw.service()
+        service, operation = draw.target()
         return cls(
-            service.name,
-            draw.operation(service),
+            service,
+            operation,
             ratio=draw.ratio(),
             status=draw.pick("status", (500, 502, 503)),
-            when=draw.when(),
+            when=draw.before_call(service, operation),
             duration_us=draw.duration_us(),
         )
 
@@ -228,13 +227,13 @@ class ServiceSlowness(_ServiceFault):
     @classmethod
     def draw(cls, draw: PlanDraw) -> Self:
         """A little slower to hopelessly slow."""
-        service = draw.service()
+        service, operation = draw.target()
         return cls(
-            service.name,
-            draw.operation(service),
+            service,
+            operation,
             factor=draw.pick("factor", (Fraction(1), Fraction(3, 2), Fraction(3), Fraction(10), Fraction(100))),
             extra_us=draw.spread_us("extra", 1_000, 2 * MINUTE),
-            when=draw.when(),
+            when=draw.before_call(service, operation),
             duration_us=draw.duration_us(),
         )
 
@@ -280,13 +279,13 @@ class ServiceRateLimit(_ServiceFault):
     @classmethod
     def draw(cls, draw: PlanDraw) -> Self:
         """From one call in ten milliseconds to one in a minute, a few at once."""
-        service = draw.service()
+        service, operation = draw.target()
         return cls(
-            service.name,
-            draw.operation(service),
+            service,
+            operation,
             calls=draw.integer("calls", 1, 5),
             per_us=draw.spread_us("per", 10_000, MINUTE),
-            when=draw.when(),
+            when=draw.before_call(service, operation),
             duration_us=draw.duration_us(),
         )
 
@@ -345,7 +344,7 @@ class EffectReplyLost(_EffectFault):
             calls=draw.pick("lost_calls", (1, 1, 1, 2, 3)),
             ratio=draw.pick("lost_ratio", (Fraction(1), Fraction(1), Fraction(1, 2))),
             reset=draw.chance("reset", 1, 2),
-            when=draw.when(*EFFECT_POINTS),
+            when=draw.at_effect(service, operation),
         )
 
 
@@ -393,7 +392,11 @@ class EffectThenError(_EffectFault):
         service, operation = draw.effect()
         status = draw.pick("late_status", (500, 502, 503))
         return cls(
-            service, operation, calls=draw.integer("error_calls", 1, 2), status=status, when=draw.when(*EFFECT_POINTS)
+            service,
+            operation,
+            calls=draw.integer("error_calls", 1, 2),
+            status=status,
+            when=draw.at_effect(service, operation),
         )
 
 
@@ -441,7 +444,7 @@ class EffectLate(_EffectFault):
             operation,
             calls=draw.integer("late_calls", 1, 2),
             delay_us=draw.spread_us("late", 1_000, 10 * MINUTE),
-            when=draw.when(),
+            when=draw.before_call(service, operation),
         )
 
 
@@ -481,7 +484,12 @@ class RequestDuplicated(_EffectFault):
     def draw(cls, draw: PlanDraw) -> Self:
         """One request."""
         service, operation = draw.effect()
-        return cls(service, operation, after_us=draw.spread_us("again", 1, 10 * SECOND), when=draw.when())
+        return cls(
+            service,
+            operation,
+            after_us=draw.spread_us("again", 1, 10 * SECOND),
+            when=draw.before_call(service, operation),
+        )
 
 
 @register
@@ -520,8 +528,8 @@ class ActivityHang(_EffectFault):
     @classmethod
     def draw(cls, draw: PlanDraw) -> Self:
         """One call, often the first one of a certain attempt."""
-        service = draw.service()
-        return cls(service.name, draw.operation(service), when=draw.when("activity.started"))
+        service, operation = draw.target()
+        return cls(service, operation, when=draw.before_call(service, operation))
 
 
 __all__ = [
