@@ -133,8 +133,8 @@ def test_busy_waiting_comes_to_its_end(world: Any) -> None:
 
 def test_endless_yielding_meets_the_budgets_and_is_named(world: Any) -> None:
     async def main() -> None:
-        while True:
-            await asyncio.sleep(0)  # this is the mistake that is stopped
+        while True:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
     world.loop(world.process("hot-node")).create_task(main())
     result = world.run(events=200)
