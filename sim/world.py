@@ -288,6 +288,7 @@ class World:
             if node.incarnation is not None:
                 node.end_quietly()
         self.network.close()
+        self.services.close()
         self.leaks = self.threads.close()
         self.kernel.close()
         self.nodes.clear()

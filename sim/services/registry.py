@@ -122,6 +122,15 @@ class Services:
         """The effect ledgers as plain data, for the record."""
         return [cast("Ledger", host.ledger.to_data()) for host in self._hosts.values()]
 
+    def close(self) -> None:
+        """The world has ended: break the cycles between it, its services, and what runs them."""
+        for service in self._objects.values():
+            service.leave()
+        for mapping in (self._hosts, self._objects, self._nodes, self._addresses):
+            mapping.clear()
+        self.current_call = None
+        del self.world
+
     def snapshots(self) -> dict[str, Any]:
         """The state of each service as plain data, by name."""
         return {name: plain(service.snapshot()) for name, service in self._objects.items()}

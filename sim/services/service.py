@@ -56,6 +56,7 @@ class Service:
 
     _operations: ClassVar[dict[str, Operation]] = {}
     _client_class: ClassVar[type[Any] | None] = None
+    _used: bool = False
     _host: ServiceHost | None = None
 
     def __init_subclass__(cls, *, stormproof_client: bool = False, **more: Any) -> None:
@@ -107,13 +108,18 @@ class Service:
 
     def make_host(self, services: Services) -> ServiceHost:
         """What runs this object in a world. For the simulator."""
-        if self._host is not None:
+        if self._used:
             raise MisuseError(
-                f"this {type(self).__name__} runs in a simulation already, and would carry its state into another one: "
+                f"this {type(self).__name__} has run in a simulation already, and would carry its state into another one: "
                 "make one for each run (hand the class, or a function that makes it, to the scenario's services)"
             )
+        self._used = True
         self._host = self._new_host(services)
         return self._host
+
+    def leave(self) -> None:
+        """Its world has ended. For the simulator."""
+        self._host = None
 
     def _new_host(self, services: Services) -> ServiceHost:
         return OperationHost(services, self)

@@ -3,20 +3,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stormproof.engine.activity import current_activity
 from stormproof.engine.core.errors import MisuseError
 from stormproof.sim import services as kit
 from stormproof.sim.services import (
     CallTimedOut,
-    IdempotencyConflict,
     Latency,
     NoSuchService,
     RateLimit,
-    RateLimited,
     Service,
     ServiceFailed,
     ServiceRefused,
@@ -303,257 +299,6 @@ def test_errors_survive_being_rebuilt_from_their_args(error: kit.CallFailed) -> 
     assert str(again) == str(error)
 
 
-# --- idempotency ------------------------------------------------------------------------------------------------------
-
-
-def test_the_same_key_gives_the_same_reply_and_one_effect(world: Any) -> None:
-    payments = Payments()
-    small = world(payments)
-    client = Payments.client()
-    first = small.run(lambda: client.charge("order-1", 5, key="k"))
-    assert small.run(lambda: client.charge("order-1", 5, key="k")) == first
-    assert payments.charged == {"order-1": 5}
-    ledger = small.services.host("payments").ledger
-    assert [effect.idempotency_key for effect in ledger.effects] == ["k"]
-    assert ledger.repeats == 1
-
-
-def test_the_same_key_with_other_arguments_is_refused(world: Any) -> None:
-    small = world(Payments())
-    client = Payments.client()
-    small.run(lambda: client.charge("order-1", 5, key="k"))
-    with pytest.raises(IdempotencyConflict, match="422: the idempotency key 'k' was used before with other arguments"):
-        small.run(lambda: client.charge("order-1", 6, key="k"))
-
-
-def test_no_key_is_no_key(world: Any) -> None:
-    payments = Payments()
-    small = world(payments)
-    for _ in range(2):
-        small.run(lambda: Payments.client().charge("order-1", 5))
-    assert payments.charged == {"order-1": 10}
-    assert len(small.services.host("payments").ledger.of("charge", "order-1")) == 2
-
-
-def test_a_failed_call_leaves_no_reply_behind(world: Any) -> None:
-    small = world(Payments())
-    client = Payments.client()
-    with pytest.raises(ServiceRefused):
-        small.run(lambda: client.charge("order-1", -1, key="k"))
-    assert small.run(lambda: client.charge("order-1", 1, key="k")) == "receipt-order-1-2"
-
-
-class Slow(Service):
-    latency = Latency.none()
-
-    @operation(effect_key="item", idempotent_by="key")
-    async def make(self, item: str, key: str) -> str:
-        await asyncio.sleep(1)
-        return item
-
-
-def test_a_key_whose_first_call_goes_on_is_refused_until_it_ends(world: Any) -> None:
-    small = world(Slow())
-
-    async def main() -> list[Any]:
-        client = Slow.client()
-        first = asyncio.create_task(client.make("a", "k"))
-        await asyncio.sleep(0.5)
-        with pytest.raises(IdempotencyConflict, match="409"):
-            await client.make("a", "k")
-        return [await first, await client.make("a", "k")]
-
-    assert small.run(main) == ["a", "a"]
-    assert len(small.services.host("slow").ledger.effects) == 1
-
-
-def test_a_key_whose_first_call_died_with_its_process_can_be_used_again(world: Any) -> None:
-    small = world(Slow())
-    small.begin(lambda: Slow.client().make("a", "k"))
-    small.kernel.run(small.kernel.now_us + 500_000)
-    small.nodes["slow"].crash()
-    small.nodes["slow"].start()
-    assert small.run(lambda: Slow.client().make("a", "k"), "other") == "a"
-
-
-# --- ledger -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_ledger_knows_which_attempt_of_which_activity_called(world: Any) -> None:
-    small = world(Payments())
-    info = SimpleNamespace(
-        workflow_id="order-1", workflow_run_id="run-1", activity_id="5", activity_type="charge", attempt=3
-    )
-
-    async def main() -> None:
-        current_activity.set(SimpleNamespace(info=info))  # type: ignore[arg-type]
-        await Payments.client().charge("order-1", 5)
-
-    sent_from_us = small.kernel.now_us
-    small.run(main, "worker-1")
-    (data,) = small.services.ledgers()[0]["effects"]
-    assert sent_from_us == data.pop("sent_us")
-    assert sent_from_us + 10_000 < data.pop("time_us") < small.kernel.now_us
-    assert data == {
-        "number": 1,
-        "operation": "charge",
-        "key": "order-1",
-        "arguments": {"order_id": "order-1", "amount": 5, "key": None},
-        "idempotency_key": None,
-        "undoes": "",
-        "result": "receipt-order-1-1",
-        "node": "worker-1",
-        "workflow_id": "order-1",
-        "run_id": "run-1",
-        "activity_id": "5",
-        "activity_type": "charge",
-        "attempt": 3,
-        "call_id": 1,
-    }
-
-
-def test_an_undoing_operation_names_what_it_undoes_and_may_say_that_there_was_nothing(world: Any) -> None:
-    small = world(Payments())
-    client = Payments.client()
-    small.run(lambda: client.charge("order-1", 5))
-    small.run(lambda: client.refund("order-1"))
-    small.run(lambda: client.refund("order-1"))
-    effects = small.services.host("payments").ledger.effects
-    assert [(effect.operation, effect.undoes, effect.key) for effect in effects] == [
-        ("charge", "", "order-1"),
-        ("refund", "charge", "order-1"),
-    ]
-    assert list(small.services.host("payments").ledger.by_key()) == [("charge", "order-1"), ("refund", "order-1")]
-
-
-def test_reads_are_not_in_the_ledger(world: Any) -> None:
-    small = world(Payments())
-    small.run_thread(lambda: Payments.client().balance("order-1"))
-    assert small.services.ledgers() == [{"service": "payments", "effects": []}]
-
-
-def test_points_are_reached_before_and_after_the_effect(world: Any) -> None:
-    payments = Payments()
-    small = world(payments)
-    seen: list[tuple[str, str, str, str, bool, str]] = []
-
-    def observe(point: str, node: str, subject: str, detail: str) -> None:
-        call = small.services.current_call
-        seen.append((point, node, subject, detail, bool(payments.charged), call.source))
-
-    small.observers.append(observe)
-    small.run(lambda: Payments.client().charge("order-1", 5))
-    small.run_thread(lambda: Payments.client().balance("order-1"))
-    assert seen == [
-        ("service.before_effect", "payments", "payments.charge", "order-1", False, "client"),
-        ("service.after_effect", "payments", "payments.charge", "order-1", True, "client"),
-    ]
-    assert small.services.current_call is None
-
-
-def test_a_caller_crashed_after_the_effect_never_hears_of_it(world: Any) -> None:
-    payments = Payments()
-    small = world(payments)
-    small.observers.append(lambda point, *_: small.nodes["client"].crash() if point == "service.after_effect" else None)
-    done = small.begin(lambda: Payments.client().charge("order-1", 5))
-    small.kernel.run()
-    assert not done
-    assert payments.charged == {"order-1": 5}
-
-
-def test_a_service_crashed_before_the_effect_has_none(world: Any) -> None:
-    payments = Payments()
-    small = world(payments)
-    small.observers.append(lambda *_: small.nodes["payments"].crash())
-    with pytest.raises(kit.ConnectionLost, match="reset"):
-        small.run(lambda: Payments.client().charge("order-1", 5))
-    assert payments.charged == {}
-
-
-# --- rate limits and latency ------------------------------------------------------------------------------------------
-
-
-class Limited(Service):
-    latency = Latency.none()
-    rate_limit = RateLimit.per_second(2)
-
-    @operation
-    async def call(self) -> int:
-        return self.now_us()
-
-    @operation(rate_limit=RateLimit.per_minute(1))
-    async def rare(self) -> None:
-        return None
-
-
-def test_a_rate_limit_refuses_and_says_when_to_come_back(world: Any) -> None:
-    small = world(Limited())
-
-    async def main() -> int:
-        client = Limited.client()
-        await client.call()
-        await client.call()
-        with pytest.raises(RateLimited, match="429") as caught:
-            await client.call()
-        retry_after_us = caught.value.retry_after_us
-        assert 400_000 < retry_after_us <= 500_000
-        await asyncio.sleep(retry_after_us / 1_000_000)
-        await client.call()
-        with pytest.raises(RateLimited):
-            await client.call()
-        return retry_after_us
-
-    small.run(main)
-
-
-def test_an_operation_may_have_a_limit_of_its_own(world: Any) -> None:
-    small = world(Limited())
-
-    async def main() -> None:
-        client = Limited.client()
-        await client.rare()
-        with pytest.raises(RateLimited):
-            await client.rare()
-        await client.call()
-
-    small.run(main)
-
-
-@pytest.mark.parametrize(
-    ("latency", "low_us", "high_us"),
-    [
-        (Latency.none(), 0, 0),
-        (Latency.fixed_us(7), 7, 7),
-        (Latency.between_us(5, 9), 5, 9),
-        (Latency.log_between_us(10, 10_000), 10, 10_000),
-        (Latency.long_tail_us(100, 100_000), 50, 100_000),
-    ],
-)
-def test_latencies_keep_to_their_range(world: Any, latency: Latency, low_us: int, high_us: int) -> None:
-    choices = world().choices
-    drawn = [latency.draw_us(choices, "x.latency") for _ in range(500)]
-    assert low_us <= min(drawn)
-    assert max(drawn) <= high_us
-    if high_us - low_us > 3:
-        assert max(drawn) - min(drawn) > (high_us - low_us) // 3
-
-
-def test_a_long_tail_is_mostly_near_its_typical_value(world: Any) -> None:
-    choices = world().choices
-    drawn = sorted(Latency.long_tail_us(1_000, 1_000_000).draw_us(choices, "x.latency") for _ in range(1000))
-    assert 700 < drawn[500] < 1_300
-    assert sum(value > 1_500 for value in drawn) in range(30, 100)
-
-
-def test_the_same_seed_gives_the_same_digest_and_another_seed_another(world: Any) -> None:
-    def digest(seed: int) -> str:
-        small = world(Payments(), seed=seed)
-        small.run(lambda: Payments.client().charge("order-1", 5))
-        return str(small.digest.hexdigest())
-
-    assert digest(1) == digest(1) != digest(2)
-
-
 # --- what a user can get wrong ----------------------------------------------------------------------------------------
 
 
@@ -580,7 +325,7 @@ def test_mistakes_in_a_service_class_are_named_when_it_is_defined() -> None:
 def test_other_mistakes_are_named(world: Any) -> None:
     payments = Payments()
     world(payments)
-    with pytest.raises(MisuseError, match="runs in a simulation already"):
+    with pytest.raises(MisuseError, match="has run in a simulation already"):
         world(payments)
     with pytest.raises(MisuseError, match="is no outside system"):
         world(Payments)
