@@ -55,7 +55,7 @@ def _as_completed(fs: Iterable[Awaitable[AnyType]], timeout: float | None) -> It
     async def next_one() -> AnyType:
         future = await done.get()
         if future is None:
-            raise asyncio.TimeoutError
+            raise TimeoutError
         return future.result()
 
     for future in left:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
-from .activation import Job, ResolveActivity, ScheduleActivityCommand, StartTimerCommand
 from .activation import FireTimer as FireTimerJob
+from .activation import Job, ResolveActivity, ScheduleActivityCommand, StartTimerCommand
 from .commands import (
     CancelTimer,
     Command,
@@ -87,6 +87,9 @@ class CommandMachine:
         """The command that this machine was made for."""
         raise FatalMachinesError(f"{self.name} makes no command")
 
+    def sent(self) -> None:
+        """Its commands are on their way to the server."""
+
     def on_event(self, run: Machines, event: HistoryEvent, *, is_last_task: bool) -> None:
         """Apply an event.
 
@@ -161,7 +164,7 @@ class ActivityMachine(CommandMachine):
         if transition is not None:
             state, action = transition
             if action is not None:
-                action(self, run, None, False)  # noqa: FBT003 (the actions' common signature)
+                action(self, run, None, False)
             self.state = state
         elif self.state not in _ACTIVITY_ENDED:
             raise FatalMachinesError(f"Activity machine can't be cancelled in state {self.state}")
@@ -334,7 +337,7 @@ class TimerMachine(CommandMachine):
             raise FatalMachinesError(f"Timer machine can't be cancelled in state {self.state}")
         state, action = transition
         if action is not None:
-            action(self, run, None, False)  # noqa: FBT003 (the actions' common signature)
+            action(self, run, None, False)
         self.state = state
 
     def sent(self) -> None:

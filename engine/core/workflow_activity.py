@@ -12,26 +12,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .activation import RequestCancelActivityCommand, ScheduleActivityCommand
+from .workflow_loop import WorkflowTask
 
 if TYPE_CHECKING:
     from .workflow_instance import WorkflowInstance
 
 _T = TypeVar("_T")
-
-if TYPE_CHECKING:
-
-    class _Task(asyncio.Task[_T]):
-        pass
-else:
-    _Task = asyncio.Task
-
-if TYPE_CHECKING:
-    _Base = _Task[_T]
-else:
-
-    class _Base(asyncio.Task):
-        def __class_getitem__(cls, _parameters):
-            return cls
 
 
 class ActivityState:
@@ -112,7 +98,7 @@ async def _outcome(state: ActivityState) -> Any:
             del error
 
 
-class ActivityHandle(_Base[_T]):
+class ActivityHandle(WorkflowTask[_T]):
     """An activity of this workflow: an ``asyncio.Task`` whose result is the activity's.
 
     Cancelling it asks for the activity's cancellation, in the way that its ``cancellation_type`` says.
@@ -120,7 +106,7 @@ class ActivityHandle(_Base[_T]):
 
     def __init__(self, state: ActivityState, name: str) -> None:
         self._activity = state
-        super().__init__(_outcome(state), loop=state.instance.loop, name=name)
+        super().__init__(_outcome(state), loop=state.instance.loop, name=name, context=None)
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask for the cancellation of the activity. False if it has ended already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..common import RetryPolicy, us_to_timedelta
@@ -12,7 +12,7 @@ from .activation import InitializeWorkflow
 from .payloads import Payload
 from .runtime_context import current_instance
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def datetime_of(time_us: int) -> datetime:

@@ -447,7 +447,7 @@ class WorkflowInstance:
                     await asyncio.wait_for(future, timeout)
                 finally:
                     timer_summary.reset(token)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             if self._was_just_cancelled(was_cancelled):
                 raise asyncio.CancelledError from None
             raise

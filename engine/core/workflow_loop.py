@@ -85,6 +85,23 @@ class TimerHandle(asyncio.TimerHandle):
             self._args = None
 
 
+class WorkflowTask(asyncio.Task[_T]):
+    """A task whose place in a set is the same in every process.
+
+    ``asyncio.TaskGroup`` keeps its tasks in a set, and cancels them in its order; ``asyncio.wait`` returns sets. The
+    order of a set is that of hashes, and the hash of an object is its address unless it has another one.
+    """
+
+    __slots__ = ("_number",)
+
+    def __init__(self, coro: Any, *, loop: WorkflowLoop, name: str, context: Context | None, **options: Any) -> None:
+        self._number = loop.next_task_number()
+        super().__init__(coro, loop=loop, name=name, context=context, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """The event loop of one workflow instance.
 
@@ -122,7 +139,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 continue
             try:
                 handle._context.run(handle._callback, *handle._args)  # noqa: SLF001
-            except (Exception, asyncio.CancelledError) as error:
+            except (Exception, asyncio.CancelledError, WorkflowBeingEvictedError) as error:
                 self.call_exception_handler(
                     {"message": f"Exception in callback {handle._callback!r}", "exception": error, "handle": handle}  # noqa: SLF001
                 )
@@ -133,6 +150,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         if self.workflow_instance is None:
             raise WorkflowBeingEvictedError("the workflow is no longer running here")
         return self.workflow_instance
+
+    def next_task_number(self) -> int:
+        """Tasks are numbered in the order in which they are made."""
+        self._task_count += 1
+        return self._task_count
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task while it isn't done."""
@@ -196,9 +218,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """A task of this loop. Its name doesn't depend on what else runs in the process."""
         self._instance().refuse_if_read_only("create task")
         if name is None:
-            self._task_count += 1
-            name = f"Task-{self._task_count}"
-        task: asyncio.Task[_T] = asyncio.Task(coro, loop=self, name=str(name), context=context, **options)
+            name = f"Task-{self._task_count + 1}"
+        task: asyncio.Task[_T] = WorkflowTask(coro, loop=self, name=str(name), context=context, **options)
         self.keep(task)
         return task
 
