@@ -258,6 +258,12 @@ class Waiter:
         self.done = False
         self.value: Any = None
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process of the thread that waits lives."""
+        process = self._thread.process
+        return process is not None and process.alive
+
     def wake(self, value: Any = None) -> None:
         """End the wait with a value; later calls do nothing."""
         if self.done:

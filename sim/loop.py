@@ -28,11 +28,13 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar
 
 from ..engine.core.errors import MisuseError
+from .executors import submit_in
 from .greenlets import Greenlets, Thread, current_thread
 from .handles import Handle, TimerHandle, VirtualFuture, VirtualTask
 from .kernel import Kernel, SpinError
@@ -338,8 +340,14 @@ class VirtualLoop(ClosedToTheOutside):
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """Run a blocking function in a simulated thread, whatever the executor is, without the caller's context."""
+        """Run a blocking function in a simulated thread, without the caller's context.
+
+        A ``ThreadPoolExecutor`` keeps its limit; any other executor is as good as none.
+        """
         require_alive(self.process)
+        if isinstance(executor, ThreadPoolExecutor):
+            shared = submit_in(self.greenlets, self.process, executor, partial(func, *args))
+            return asyncio.wrap_future(shared, loop=self)
         self._number += 1
         future: VirtualFuture[T] = VirtualFuture(loop=self)
         future.number = self._number

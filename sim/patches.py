@@ -14,13 +14,14 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 from freezegun import api as freezegun_api
 
 from ..engine.core.errors import MisuseError
-from . import randomness
+from . import executors, locks, randomness
 from .clocks import DATETIME_CLASSES, DATETIME_METHODS, FREEZEGUN_METHODS, TIME_FUNCTIONS, factory
 from .greenlets import current_thread
 from .loop import VirtualLoop
@@ -30,6 +31,7 @@ from .rebind import Places
 _PLAIN: dict[str, Any] = {name: getattr(asyncio, name) for name in ("new_event_loop", "as_completed")}
 _PLAIN |= {name: getattr(asyncio, name) for name in ("set_event_loop", "get_event_loop")}
 _start_thread = threading.Thread.start
+_allocate_lock: Any = threading._allocate_lock  # type: ignore[attr-defined]  # noqa: SLF001  # `Condition` uses it
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:
@@ -169,6 +171,11 @@ def _shims() -> list[tuple[Any, str, Any]]:
         (asyncio.events, "set_event_loop", _set_event_loop),
         (asyncio.runners, "threading", _ThreadsAsSeenByRunner()),
         (threading.Thread, "start", _refuse_thread),
+        (threading, "Lock", locks.replacement(threading.Lock, locks.SimulatedLock)),
+        (threading, "RLock", locks.replacement(threading.RLock, locks.SimulatedRLock)),
+        (threading, "_allocate_lock", locks.replacement(_allocate_lock, locks.SimulatedLock)),
+        (ThreadPoolExecutor, "submit", executors.submit),
+        (ThreadPoolExecutor, "shutdown", executors.shutdown),
         *randomness.shims(),
     ]
 

@@ -31,7 +31,7 @@ _LEFT_ALONE = frozenset(
             "greenlet",
             "simpy",
         ),
-        *("threading", "queue", "multiprocessing", "concurrent", "subprocess", "selectors", "socketserver", "asyncio"),
+        *("multiprocessing", "concurrent", "subprocess", "selectors", "socketserver", "asyncio"),
         *("time", "datetime", "_datetime", "_pydatetime", "_strptime"),
     )
 )
