@@ -1,12 +1,15 @@
 """``httpx`` inside a simulation: its two network transports answer from the simulated network.
 
 The transports are the lowest public level: everything above them (clients, authentication, redirects, cookies, event
-hooks, retries of the user's own) is the real library. Proxies of the environment are left aside.
+hooks, retries of the user's own) is the real library. Proxies of the environment are left aside. A transport made
+inside a simulation does without the machine's certificates, whose loading takes longer (30 ms) than most runs.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ...engine.core.errors import InternalError
@@ -19,12 +22,18 @@ if TYPE_CHECKING:
 Undo = Callable[[], None]
 
 
+@cache
+def _no_certificates() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def patch(library: Any) -> Undo:
     """Patch the module ``httpx``; the result undoes it."""
     asynchronous = library.AsyncHTTPTransport
     blocking = library.HTTPTransport
     real_async = asynchronous.handle_async_request
     real_blocking = blocking.handle_request
+    real_inits = {kind: kind.__init__ for kind in (asynchronous, blocking)}
 
     async def handle_async_request(self: Any, request: httpx.Request) -> httpx.Response:
         if not simulated():
@@ -49,12 +58,25 @@ def patch(library: Any) -> Undo:
             raise _error(library, failure, request) from None
 
     def undo() -> None:
+        for kind, real in real_inits.items():
+            kind.__init__ = real
         asynchronous.handle_async_request = real_async
         blocking.handle_request = real_blocking
 
+    for kind, real in real_inits.items():
+        kind.__init__ = _without_certificates(real)
     asynchronous.handle_async_request = handle_async_request
     blocking.handle_request = handle_request
     return undo
+
+
+def _without_certificates(real: Callable[..., None]) -> Callable[..., None]:
+    def init(self: Any, verify: Any = True, *args: Any, **kwargs: Any) -> None:
+        if simulated() and isinstance(verify, bool):
+            verify = _no_certificates()
+        real(self, verify, *args, **kwargs)
+
+    return init
 
 
 def _read(request: httpx.Request) -> HttpRequest:

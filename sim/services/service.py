@@ -110,7 +110,7 @@ class Service:
         """What runs this object in a world. For the simulator."""
         if self._used:
             raise MisuseError(
-                f"this {type(self).__name__} has run in a simulation already, and would carry its state into another one: "
+                f"this {type(self).__name__} has run in a simulation already, and would carry its state into another: "
                 "make one for each run (hand the class, or a function that makes it, to the scenario's services)"
             )
         self._used = True

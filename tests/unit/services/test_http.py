@@ -109,12 +109,8 @@ def small(world: Any, app: Charges) -> Any:
     return world(service(app))
 
 
-# httpx makes a TLS context for each client, which takes long: one for all.
-TLS = httpx.create_ssl_context()
-
-
 async def over_httpx(method: str, url: str, **options: Any) -> httpx.Response:
-    async with httpx.AsyncClient(verify=TLS) as client:
+    async with httpx.AsyncClient() as client:
         return await client.request(method, url, **options)
 
 
@@ -125,7 +121,7 @@ def call_httpx(small: Any, method: str, url: str, **options: Any) -> httpx.Respo
 
 def call_httpx_blocking(small: Any, method: str, url: str, **options: Any) -> httpx.Response:
     def send() -> httpx.Response:
-        with httpx.Client(verify=TLS) as client:
+        with httpx.Client() as client:
             return client.request(method, url, **options)
 
     response: httpx.Response = small.run_thread(send)
@@ -373,7 +369,7 @@ def test_declared_requests_that_succeed_are_in_the_ledger(small: Any) -> None:
 
     async def main() -> None:
         current_activity.set(SimpleNamespace(info=info))  # type: ignore[arg-type]
-        async with httpx.AsyncClient(verify=TLS, base_url="http://payments.test") as client:
+        async with httpx.AsyncClient(base_url="http://payments.test") as client:
             await client.post("/charges", json={"order_id": "order-1"}, headers={"Idempotency-Key": "k"})
             await client.post("/charges", json={"order_id": "order-1"})  # the app says: no effect
             await client.post("/charges", json={"order_id": "bad"})

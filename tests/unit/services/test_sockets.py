@@ -99,6 +99,7 @@ def state() -> list[Any]:
     return [
         httpx.AsyncHTTPTransport.handle_async_request,
         httpx.HTTPTransport.handle_request,
+        httpx.HTTPTransport.__init__,
         requests.adapters.HTTPAdapter.send,
         vars(socket.socket).get("connect"),
         vars(socket.socket).get("bind"),
@@ -136,6 +137,15 @@ with installed_http():
 assert httpx.AsyncHTTPTransport.handle_async_request.__module__.startswith("httpx")
 assert requests.adapters.HTTPAdapter.send.__module__ == "requests.adapters"
 """
+
+
+def test_a_client_made_in_a_simulation_loads_no_certificates(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr("ssl.SSLContext.load_verify_locations", lambda *given, **more: loaded.append(given))
+    small.run_thread(lambda: httpx.Client().close())
+    assert loaded == []
+    httpx.Client().close()
+    assert loaded
 
 
 def test_libraries_that_are_imported_later_are_patched_then(tmp_path: Path) -> None:
