@@ -97,7 +97,7 @@ class _Sending:
 
     def _retry_after(self, failure: HttpFailure) -> None:
         """Pause before the next attempt, or raise what ``requests`` raises when there is none."""
-        errors = self._urllib3.exceptions
+        errors: Any = self._urllib3.exceptions
         kinds: dict[str, Any] = {
             "connect_error": errors.ConnectTimeoutError(failure.message),  # the base of "no connection" there
             "connect_timeout": errors.ConnectTimeoutError(failure.message),

@@ -213,10 +213,11 @@ def _text(value: object) -> str:
 
 
 def _awaits(function: Callable[..., Any]) -> bool:
-    """Whether a coroutine function can suspend at all: one that never does needs no task of its own."""
-    code = inspect.unwrap(function).__code__
-    # Decorated by somebody: what runs is unknown, so it gets a task.
+    """Whether a coroutine function can suspend, or needs a loop: one that never does needs no task of its own."""
     if inspect.unwrap(function) is not function:
+        return True  # decorated by somebody: what runs is unknown
+    code = function.__code__
+    if "asyncio" in code.co_names or "create_task" in code.co_names:
         return True
     waiting = ("GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "SEND")
     return any(instruction.opname in waiting for instruction in dis.get_instructions(code))

@@ -386,3 +386,22 @@ def test_operations_draw_from_the_seed(world: Any) -> None:
 def test_the_decorator_keeps_the_method(world: Any) -> None:
     assert inspect.iscoroutinefunction(Payments.charge)
     assert asyncio.run(Payments().charge("order-1", 5)) == "receipt-order-1-1"
+
+
+def test_an_operation_may_start_something_that_goes_on_by_itself(world: Any) -> None:
+    class Bank(Service):
+        def __init__(self) -> None:
+            self.settled = False
+
+        @operation
+        async def transfer(self) -> bool:
+            self._task = asyncio.create_task(self._settle())
+            return self.settled
+
+        async def _settle(self) -> None:
+            await asyncio.sleep(3600)
+            self.settled = True
+
+    bank = Bank()
+    assert world(bank).run(Bank.client().transfer) is False
+    assert bank.settled
