@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +25,14 @@ from stormproof.client import Client
 from stormproof.engine.converter import DataConverter
 from stormproof.engine.core.definition import WorkflowDefinition
 from stormproof.engine.replayer import replay
+from stormproof.sim.choices import Choices
+from stormproof.sim.network import Call
+from stormproof.sim.node import Incarnation
 from stormproof.sim.options import RunOptions
 from stormproof.sim.patches import installed_patches
 from stormproof.sim.record import RunRecord
 from stormproof.sim.simulate import run_scenario
+from stormproof.sim.world import World
 from stormproof.simulation import Simulator
 from stormproof.worker import Worker
 
@@ -149,3 +154,102 @@ def replays(record: RunRecord) -> None:
     definition = WorkflowDefinition.of(ThreeSteps)
     for history in record.histories:
         assert replay(history.events, definition, DataConverter.default).ok
+
+
+def real_replays(record: RunRecord, count: int) -> None:
+    """The reference for replays: the real SDK's ``Replayer``, without its sandbox, on the same histories."""
+    from real_replayer import replay_all
+
+    replay_all([history.data for history in record.histories[:count]])
+
+
+def kernel_messages(count: int) -> None:
+    """Our messages alone: calls between two nodes that are answered at once."""
+    world = World(Choices(1))
+    context = world.base_context.copy()
+
+    def exchange() -> None:
+        node = world.add_node("echo", "service", Echo)
+        node.start()
+        sender = world.add_node("driver", "driver").start()
+        for _ in range(count // 2):
+            world.network.call(sender, "echo", None, lambda reply: None, timeout_us=None)
+        world.kernel.run()
+
+    context.run(exchange)
+    world.close()
+
+
+class Echo:
+    """A program that answers every call with nothing."""
+
+    def __init__(self, incarnation: Incarnation) -> None:
+        """Needs nothing of its process."""
+
+    def start(self) -> None:
+        """Nothing to begin."""
+
+    def receive(self, call: Call) -> None:
+        """Answer at once."""
+        call.reply(None)
+
+    def shutdown(self, on_stopped: Callable[[], None]) -> None:
+        """Nothing to end."""
+        on_stopped()
+
+    def abandon(self) -> None:
+        """Nothing to lose."""
+
+    def connection_lost(self, source: str) -> None:
+        """Nobody is missed."""
+
+
+def measure_all(executions: int, rounds: int) -> dict[str, Row]:
+    """All rows. The order alternates references and our own, so that a drift of the machine hits both."""
+    rows: dict[str, Row] = {}
+
+    def add(key: str, name: str, count: int, work: Callable[[], object]) -> None:
+        print(f"measuring {name} ...", file=sys.stderr)
+        rows[key] = measure(name, count, rounds, work)
+
+    with installed_patches():
+        record = one_world(200)
+        add("simpy", "bare SimPy timeouts (reference)", 300_000, lambda: simpy_timeouts(300_000))
+        add("one", "3-activity executions, one world, no faults", executions, lambda: one_world(executions))
+        add("fresh", "3-activity executions, a world each, no faults", executions // 2, lambda: fresh_worlds(executions // 2))
+        add("faults", "3-activity executions, a world each, faults and checks", executions // 2, lambda: faulty_worlds(executions // 2))
+        add("replay", "cold replays of 23 events, every workflow task checked", 200, lambda: replays(record))
+        add("messages", "messages between nodes", 50_000, lambda: kernel_messages(50_000))
+        add("simpy_messages", "SimPy process and Store per message (reference)", 50_000, lambda: simpy_messages(50_000))
+    add("real", "the real SDK's Replayer, same histories (reference)", 50, lambda: real_replays(record, 50))
+    return rows
+
+
+def table(rows: dict[str, Row]) -> str:
+    """The table as text, with what is wanted on this machine."""
+    scale = rows["simpy"].median / SIMPY_REFERENCE
+    wanted = {"one": 1_500 * scale, "fresh": 1_500 * scale, "faults": 800 * scale}
+    lines = [f"{'a second, on one core':56} {'median':>10} {'least':>10} {'greatest':>10} {'wanted':>8}"]
+    for key, row in rows.items():
+        goal = f"{wanted[key]:8.0f}" if key in wanted else " " * 8
+        lines.append(f"{row.name:56} {row.median:10.0f} {min(row.rates):10.0f} {max(row.rates):10.0f} {goal}")
+    lines.append("")
+    lines.append(f"wanted = 1,500 and 800 where bare SimPy makes {SIMPY_REFERENCE:,} timeouts a second, scaled by {scale:.2f}")
+    lines.append(f"replays: {rows['replay'].median / rows['real'].median:.0f} times the real Replayer")
+    lines.append(f"messages: {rows['messages'].median / rows['simpy_messages'].median:.1f} times a SimPy process and Store each")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--executions", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    gc.collect()
+    gc.freeze()
+    print(table(measure_all(options.executions, options.rounds)))
+
+
+if __name__ == "__main__":
+    main()

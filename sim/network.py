@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..engine.core.errors import ServiceError
+from .kernel import Entry
 
 if TYPE_CHECKING:
     from .node import Incarnation
@@ -56,8 +57,11 @@ class Connection:
         self.arrives_us = 0
 
 
-class Call:
-    """One request and its reply. A handler answers with ``reply``, once, now or later; an exception is a failure."""
+class Call(Entry):
+    """One request and its reply. A handler answers with ``reply``, once, now or later; an exception is a failure.
+
+    It is itself the kernel entry of its request, and afterwards that of its reply.
+    """
 
     __slots__ = (
         "body",
@@ -78,6 +82,9 @@ class Call:
     def __init__(
         self, network: Network, sender: Incarnation, target: str, body: object, on_reply: OnReply, long_poll: bool
     ) -> None:
+        # Not Entry's constructor: the kernel's part is filled in when a message of the call is sent.
+        self.kernel = network.kernel
+        self.callback = None
         self.network = network
         self.sender = sender
         self.source = sender.name
@@ -86,10 +93,10 @@ class Call:
         self.on_reply = on_reply
         self.long_poll = long_poll
         self.done = False
-        self.number = 0
-        self.deadline_us = 0
+        network.calls += 1
+        self.number = network.calls
+        self.sent_us = network.kernel.now_us
         self.period_us = 0
-        self.sent_us = 0
         self.server: Incarnation | None = None
 
     def reply(self, value: Any) -> None:
@@ -146,12 +153,14 @@ class Network:
 
     def __init__(self, world: World, latency_us: tuple[int, int] = (200, 2_000)) -> None:
         self.world = world
-        self.latency_us = latency_us
         self.messages = 0
         self.disturbances: list[Disturbance] = []
-        self._connections: dict[tuple[str, int, str], Connection] = {}
+        self.kernel = world.kernel
+        self.calls = 0
+        self._draw = world.choices.draw
+        self._latency_low_us = latency_us[0]
+        self._latency_count = latency_us[1] - latency_us[0] + 1
         self._deadlines: dict[int, _Deadlines] = {}
-        self._calls = 0
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -174,50 +183,53 @@ class Network:
             long_poll: Needs no timer of its own while nothing of it is lost.
         """
         call = Call(self, sender, target, body, on_reply, long_poll)
-        self._calls += 1
-        call.number = self._calls
-        now_us = self.world.kernel.now_us
-        call.sent_us = now_us
         if timeout_us is not None:
             call.period_us = timeout_us
-            call.deadline_us = now_us + timeout_us
+            call.deadline_us = call.sent_us + timeout_us
             if not long_poll:
                 deadlines = self._deadlines.get(timeout_us)
                 if deadlines is None:
                     deadlines = self._deadlines[timeout_us] = _Deadlines(self, timeout_us)
                 deadlines.add(call)
-        self._send(call, sender, target, self._arrived, "poll" if long_poll else "request", call)
+        self._send(call, sender, target, self._arrived, (call,), "poll" if long_poll else "request")
         return call
 
-    def _connection(self, sender: Incarnation, target: str) -> Connection:
-        key = (sender.name, sender.number, target)
-        connection = self._connections.get(key)
-        if connection is None:
-            lane = self.world.kernel.new_lane(f"{sender.name} to {target}")
-            connection = self._connections[key] = Connection(lane)
+    def _connect(self, sender: Incarnation, target: str) -> Connection:
+        lane = self.kernel.new_lane(f"{sender.name} to {target}")
+        connection = sender.connections[target] = Connection(lane)
         return connection
 
+    def latency(self) -> int:
+        """The latency of one message, drawn."""
+        return self._latency_low_us + self._draw("network.latency", self._latency_count)
+
     def _send(
-        self, call: Call, sender: Incarnation, target: str, deliver: Callable[..., None], kind: str, *args: Any
+        self, call: Call, sender: Incarnation, target: str, deliver: Callable[..., None], args: tuple[Any, ...], kind: str
     ) -> None:
         """One message from ``sender`` to the node ``target``."""
-        world = self.world
-        delay_us = world.choices.integer("network.latency", *self.latency_us)
+        kernel = self.kernel
+        at_us = kernel.now_us + self._latency_low_us + self._draw("network.latency", self._latency_count)
         copies = 1
         if self.disturbances:
             treatment = self._treatment(sender.name, target, kind)
             if treatment.lose:
                 self._lost(call)
                 return
-            delay_us += treatment.delay_us
+            at_us += treatment.delay_us
             copies = treatment.copies
         self.messages += 1
-        connection = self._connection(sender, target)
-        kernel = world.kernel
-        arrives_us = max(kernel.now_us + delay_us, connection.arrives_us + 1)
-        connection.arrives_us = arrives_us
-        for _ in range(copies):
-            kernel.schedule(arrives_us - kernel.now_us, deliver, *args, lane=connection.lane)
+        connection = sender.connections.get(target) or self._connect(sender, target)
+        if at_us <= connection.arrives_us:
+            at_us = connection.arrives_us + 1
+        connection.arrives_us = at_us
+        if copies > 1 or call.callback is not None:
+            for _ in range(copies):
+                kernel.schedule(at_us - kernel.now_us, deliver, *args, lane=connection.lane)
+            return
+        call.callback = deliver
+        call.args = args
+        call.lane = connection.lane
+        kernel.post(call, at_us)
 
     def _treatment(self, source: str, target: str, kind: str) -> Treatment:
         total = Treatment()
@@ -253,8 +265,7 @@ class Network:
     def _refuse(self, call: Call, error: ServiceError) -> None:
         """The target's machine refuses the connection: there is no process to send from, yet there is an answer."""
         kernel = self.world.kernel
-        delay_us = self.world.choices.integer("network.latency", *self.latency_us)
-        kernel.schedule(delay_us, self.finish, call, error, lane=call.sender.lane)
+        kernel.schedule(self.latency(), self.finish, call, error, lane=call.sender.lane)
 
     def send_reply(self, call: Call, value: Any) -> None:
         """Send the answer of a call (``Call.reply``)."""
@@ -264,7 +275,7 @@ class Network:
         if server.serving.pop(call.number, None) is None:
             return
         if call.sender.alive:
-            self._send(call, server, call.source, self.finish, "reply", call, value)
+            self._send(call, server, call.source, self.finish, (call, value), "reply")
 
     def finish(self, call: Call, value: Any) -> None:
         """The caller learns the outcome, unless it already has, or is dead."""
@@ -288,7 +299,6 @@ class Network:
         for deadlines in self._deadlines.values():
             deadlines.clear()
         self._deadlines.clear()
-        self._connections.clear()
         self.disturbances.clear()
 
 

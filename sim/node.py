@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .graveyard import Graveyard
 from .loop import VirtualLoop
-from .network import Call
+from .network import Call, Connection
 from .process import current_process, require_alive
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Incarnation:
         self.lane = node.lane
         self.zone: tzinfo | None = node.zone
         self.serving: dict[int, Call] = {}
+        self.connections: dict[str, Connection] = {}
         self.program: Program | None = None
         self.callees: dict[str, bool] = {}
         self._monotonic_base_us = self.world.kernel.now_us

@@ -146,8 +146,7 @@ class World:
         """A process is gone, or hangs up: those whom it had called learn it after a message's latency."""
         callees, incarnation.callees = incarnation.callees, {}
         for target in callees:
-            delay_us = self.choices.integer("network.latency", *self.network.latency_us)
-            self.kernel.schedule(delay_us, self._connection_lost, target, incarnation)
+            self.kernel.schedule(self.network.latency(), self._connection_lost, target, incarnation)
 
     def _connection_lost(self, target: str, incarnation: Incarnation) -> None:
         callee = self.nodes[target].incarnation
