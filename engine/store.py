@@ -125,51 +125,54 @@ class MemoryStore:
         also = commit.also
         if (also is None) is not (commit.transition.also is None):
             raise InternalError(
-                "what a transition asks for beside its own run goes into the same commit, and nothing else"
+                "what a transition asks for beside its run goes into the same commit, nothing else does"
             )
-        self._check(commit)
+        key = _key(commit.execution)
+        row = self._check(commit, key)
         if also is not None:
-            if also.also is not None or _key(also.execution) == _key(commit.execution):
+            other_key = _key(also.execution)
+            if also.also is not None or other_key == key:
                 raise InternalError("a commit changes one run, and at most one other run with it")
-            self._check(also)
-            # Where both runs change, the one that becomes current is checked against the mapping and written last.
-            self._write(also)
-        self._write(commit)
+            other_row = self._check(also, other_key)
+            self._write(also, other_key, other_row)
+        self._write(commit, key, row)
         return commit.expected_version + 1
 
-    def _check(self, commit: Commit) -> None:
-        execution = commit.execution
-        row = self._rows.get(_key(execution))
+    def _check(self, commit: Commit, key: _Key) -> _Row | None:
+        """The run's row, if it has one, once it is known that the commit can be written."""
+        row = self._rows.get(key)
         version = 0 if row is None else row.version
         if version != commit.expected_version:
-            raise ConditionFailed(f"run {execution.run_id} has version {version}, expected {commit.expected_version}")
+            raise ConditionFailed(f"run {key[2]} has version {version}, expected {commit.expected_version}")
         if commit.make_current:
-            current = self._current.get((execution.namespace, execution.workflow_id))
+            current = self._current.get(key[:2])
             if current != commit.expected_current_run_id:
-                expected = commit.expected_current_run_id
-                raise ConditionFailed(f"current run of {execution.workflow_id} is {current}, expected {expected}")
+                raise ConditionFailed(
+                    f"current run of {key[1]} is {current}, expected {commit.expected_current_run_id}"
+                )
         events = commit.transition.events
         if events and events[0].event_id != 1 + (0 if row is None else len(row.events)):
-            raise InternalError(f"event {events[0].event_id} does not follow the history of run {execution.run_id}")
+            raise InternalError(f"event {events[0].event_id} does not follow the history of run {key[2]}")
+        return row
 
-    def _write(self, commit: Commit) -> None:
-        execution = commit.execution
-        row = self._rows.get(_key(execution))
+    def _write(self, commit: Commit, key: _Key, row: _Row | None) -> None:
         if row is None:
-            row = self._rows[_key(execution)] = _Row(execution)
+            row = self._rows[key] = _Row(commit.execution)
         transition = commit.transition
         row.version += 1
         row.events += transition.events
-        for key in transition.record_delete:
-            row.record.pop(key, None)
-        row.record.update(transition.record_put)
-        for key in transition.outbox_delete:
-            row.outbox.pop(key, None)
-        for key, task in transition.outbox_add.items():
+        record = row.record
+        for name in transition.record_delete:
+            record.pop(name, None)
+        record.update(transition.record_put)
+        outbox = row.outbox
+        for name in transition.outbox_delete:
+            outbox.pop(name, None)
+        for name, task in transition.outbox_add.items():
             self._sequence += 1
-            row.outbox[key] = (self._sequence, task)
+            outbox[name] = (self._sequence, task)
         if commit.make_current:
-            self._current[(execution.namespace, execution.workflow_id)] = execution.run_id
+            self._current[key[:2]] = key[2]
 
     def outbox(self) -> Iterator[tuple[Execution, str, OutboxTask]]:
         """See ``Store``."""

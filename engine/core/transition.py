@@ -16,7 +16,7 @@ from . import transition_workflow_task as workflow_task
 from .enums import PendingActivityState, WorkflowExecutionStatus
 from .errors import IllegalTransition, ServiceError
 from .limits import HISTORY_COUNT_MAX, HISTORY_SIZE_MAX
-from .state import ActivityState, MutableState, rebuild
+from .state import RUNNING, ActivityState, MutableState, rebuild
 from .transition_start import ALREADY_STARTED, start
 from .transition_work import HISTORY_SERVICE, Transition, Work
 
@@ -83,14 +83,14 @@ def handle(state: MutableState, request: object, *, now_us: int) -> Transition:
         ServiceError: The request is refused; the state is as it was.
         IllegalTransition: The request is none of a run's.
     """
-    table = OPEN if state.is_open else CLOSED
-    handler = table.get(type(request))
+    is_open = state.status is RUNNING
+    handler = (OPEN if is_open else CLOSED).get(type(request))
     if handler is None:
         if type(request) in OPEN:
             raise life_cycle.completed_error()
         raise IllegalTransition(f"{type(request).__name__} is no request to a run; those are in transition.OPEN")
     work = Work(state, now_us)
-    if state.is_open and (state.next_event_id > HISTORY_COUNT_MAX + 1 or state.history_size_bytes > HISTORY_SIZE_MAX):
+    if is_open and (state.next_event_id > HISTORY_COUNT_MAX + 1 or state.history_size_bytes > HISTORY_SIZE_MAX):
         _end_oversized(work)
     else:
         handler(work, request)

@@ -86,24 +86,25 @@ def _poll_response(state: MutableState, activity: ActivityState) -> PollActivity
     scheduled = activity.scheduled
     attempt = activity.attempt
     execution = state.execution
+    # By position, since this is made for every attempt; the order is that of the class.
     return PollActivityTaskQueueResponse(
-        task_token=TaskToken(execution, scheduled.event_id, attempt.attempt, 0, scheduled.activity_id),
-        execution=execution,
-        workflow_type=state.workflow_type,
-        activity_id=scheduled.activity_id,
-        activity_type=scheduled.activity_type,
-        input=scheduled.input,
-        header=scheduled.header,
-        attempt=attempt.attempt,
-        scheduled_time_us=scheduled.time_us,
-        current_attempt_scheduled_time_us=attempt.scheduled_time_us,
-        started_time_us=attempt.started_time_us,
-        schedule_to_close_timeout_us=scheduled.schedule_to_close_timeout_us,
-        start_to_close_timeout_us=scheduled.start_to_close_timeout_us,
-        heartbeat_timeout_us=scheduled.heartbeat_timeout_us,
-        heartbeat_details=attempt.heartbeat_details,
-        retry_policy=scheduled.retry_policy,
-        task_queue=scheduled.task_queue.name if scheduled.task_queue else state.task_queue,
+        TaskToken(execution, scheduled.event_id, attempt.attempt, 0, scheduled.activity_id),
+        execution,
+        state.workflow_type,
+        scheduled.activity_id,
+        scheduled.activity_type,
+        scheduled.input,
+        scheduled.header,
+        attempt.attempt,
+        scheduled.time_us,
+        attempt.scheduled_time_us,
+        attempt.started_time_us,
+        scheduled.schedule_to_close_timeout_us,
+        scheduled.start_to_close_timeout_us,
+        scheduled.heartbeat_timeout_us,
+        attempt.heartbeat_details,
+        scheduled.retry_policy,
+        scheduled.task_queue.name if scheduled.task_queue else state.task_queue,
     )
 
 

@@ -171,15 +171,18 @@ def _normalised_activity(plan: CommandPlan, command: cm.ScheduleActivityTask, ca
         raise BadCommand(cause, "activityId is not set")
     if not command.activity_type:
         raise BadCommand(cause, "activityType is not set")
-    for name, value in (("activityId", command.activity_id), ("activityType", command.activity_type)):
-        if len(value) > ID_LENGTH_MAX:
-            raise BadCommand(cause, f"{name} exceeds length limit. Length={len(value)} Limit={ID_LENGTH_MAX}")
+    if len(command.activity_id) > ID_LENGTH_MAX:
+        lengths = f"Length={len(command.activity_id)} Limit={ID_LENGTH_MAX}"
+        raise BadCommand(cause, f"activityId exceeds length limit. {lengths}")
+    if len(command.activity_type) > ID_LENGTH_MAX:
+        lengths = f"Length={len(command.activity_type)} Limit={ID_LENGTH_MAX}"
+        raise BadCommand(cause, f"activityType exceeds length limit. {lengths}")
     policy = with_defaults(command.retry_policy)
-    try:
-        if command.retry_policy is not None:
+    if command.retry_policy is not None:
+        try:
             validate_policy(policy)
-    except ServiceError as error:
-        raise BadCommand(cause, error.message) from None
+        except ServiceError as error:
+            raise BadCommand(cause, error.message) from None
     close_us, start_us, run_us, heartbeat_us = _activity_timeouts(plan.state, command, cause)
     queue = command.task_queue
     if queue is None or not queue.name:
@@ -203,20 +206,22 @@ def _normalised_activity(plan: CommandPlan, command: cm.ScheduleActivityTask, ca
     )
 
 
+def _duration_us(value_us: int, name: str, cause: Cause) -> int:
+    if 0 <= value_us <= DURATION_MAX_US:
+        return value_us
+    if value_us < 0:
+        raise BadCommand(cause, f"invalid {name}: negative duration")
+    return DURATION_MAX_US
+
+
 def _activity_timeouts(
     state: MutableState, command: cm.ScheduleActivityTask, cause: Cause
 ) -> tuple[int, int, int, int]:
     """Schedule-to-close, schedule-to-start, start-to-close, heartbeat (``validateAndNormalizeTimeouts``)."""
-    given = (
-        ("ScheduleToCloseTimeout", command.schedule_to_close_timeout_us),
-        ("ScheduleToStartTimeout", command.schedule_to_start_timeout_us),
-        ("StartToCloseTimeout", command.start_to_close_timeout_us),
-        ("HeartbeatTimeout", command.heartbeat_timeout_us),
-    )
-    for name, value in given:
-        if value < 0:
-            raise BadCommand(cause, f"invalid {name}: negative duration")
-    to_close_us, to_start_us, start_to_close_us, heartbeat_us = (min(value, DURATION_MAX_US) for _, value in given)
+    to_close_us = _duration_us(command.schedule_to_close_timeout_us, "ScheduleToCloseTimeout", cause)
+    to_start_us = _duration_us(command.schedule_to_start_timeout_us, "ScheduleToStartTimeout", cause)
+    start_to_close_us = _duration_us(command.start_to_close_timeout_us, "StartToCloseTimeout", cause)
+    heartbeat_us = _duration_us(command.heartbeat_timeout_us, "HeartbeatTimeout", cause)
     assert state.started is not None
     run_timeout_us = state.started.workflow_run_timeout_us
     if to_close_us:

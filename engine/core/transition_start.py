@@ -60,6 +60,7 @@ def start(
     Raises:
         ServiceError: ``INVALID_ARGUMENT``, or ``ALREADY_EXISTS`` with the detail ``ALREADY_STARTED`` and the run id.
     """
+    assert request.new_run_id, "the server that receives a start gives the id of the run"
     policy = _check_start(request)
     terminated: Transition | None = None
     if current is not None:

@@ -84,17 +84,19 @@ class Work:
     def __init__(self, state: MutableState, now_us: int) -> None:
         self.state = state
         self.now_us = now_us
-        self.transition = Transition()
-        self._stored = len(state.buffered) > 0  # the record has an item "buffered"
-        self._committed = len(state.buffered)  # so many of the buffered events are in the store
+        # As Transition() does, in half the time: one is made for every request.
+        self.transition = Transition([], {}, [], {}, [])
+        self._committed = committed = len(state.buffered)  # so many of the buffered events are in the store
+        self._stored = committed > 0  # the record has an item "buffered"
         self._buffered_changed = False
 
     # --- events -------------------------------------------------------------------------------------------------------
 
     def append(self, event: HistoryEvent) -> None:
         """Give ``event`` the next id, fold it and add it to history."""
-        event.event_id = self.state.next_event_id
-        apply(self.state, event)
+        state = self.state
+        event.event_id = state.next_event_id
+        apply(state, event)
         self.transition.events.append(event)
 
     def buffer(self, event: HistoryEvent) -> None:
@@ -115,14 +117,15 @@ class Work:
         waiting = state.buffered
         if not waiting:
             return
-        # What is in the store is never changed in place: the write may fail, and then it is read again.
-        fresh = [replace(event) for event in waiting[: self._committed]] + waiting[self._committed :]
+        if self._committed:
+            # What is in the store is never changed in place: the write may fail, and then it is read again.
+            waiting[: self._committed] = [replace(event) for event in waiting[: self._committed]]
+            self._committed = 0
         state.buffered = []
-        self._committed = 0
         self._buffered_changed = True
         started: dict[int, int] = {}
         ends: list[HistoryEvent] = []
-        for event in fresh:
+        for event in waiting:
             if isinstance(event, _CLOSES):
                 ends.append(event)
                 continue

@@ -47,12 +47,30 @@ def schedule(service: Any, activity_id: str = "a", retry: RetryPolicyData | None
 
 def test_a_start_leaves_nothing_in_history_until_the_activity_ends(service: Any) -> None:
     # addStartedEventForTransientActivity
-    schedule(service)
+    schedule(service, close=40, beat=2)
     task = service.poll_activity(identity="w1", request_id="p")
     started_us = service.now_us
     assert service.names[-1] == "ActivityTaskScheduled"
-    assert task.task_token == rq.TaskToken(service.execution, 5, 1, 0, "a")
-    assert (task.attempt, task.started_time_us, task.input) == (1, started_us, [Payload({}, b"in")])
+    scheduled = service.events[4]
+    assert task == rq.PollActivityTaskQueueResponse(
+        task_token=rq.TaskToken(service.execution, 5, 1, 0, "a"),
+        execution=service.execution,
+        workflow_type="Type",
+        activity_id="a",
+        activity_type="act",
+        input=[Payload({}, b"in")],
+        header={},
+        attempt=1,
+        scheduled_time_us=scheduled.time_us,
+        current_attempt_scheduled_time_us=scheduled.time_us,
+        started_time_us=started_us,
+        schedule_to_close_timeout_us=40 * SECOND_US,
+        start_to_close_timeout_us=10 * SECOND_US,
+        heartbeat_timeout_us=2 * SECOND_US,
+        heartbeat_details=[],
+        retry_policy=scheduled.retry_policy,
+        task_queue="queue",
+    )
     assert list(service.outbox) == ["activity_timeout/5"]
     service.do(rq.RespondActivityTaskCompleted(task.task_token, [Payload({}, b"out")], "w2"), SECOND_US)
     assert service.names[-3:] == ["ActivityTaskStarted", "ActivityTaskCompleted", "WorkflowTaskScheduled"]
