@@ -137,7 +137,7 @@ def _first_failure(result: CampaignResult) -> list[Line]:
     lines: list[Line] = [
         line(styled(f"first failure: seed {row.seed}", "heading"), f" ({count} of {len(result.rows)} runs failed)"),
         *(f"  {told}" for told in _messages(row)),
-        line("see it: ", styled(result.command(row.seed), "command")),
+        line("see it: ", styled(plain_text(result.command(row.seed)), "command")),
     ]
     return lines
 
@@ -156,8 +156,8 @@ def _troubles(result: CampaignResult) -> list[Line]:
     lines: list[Line] = []
     for status, told in (
         (RunStatus.ERROR, "met an error of stormproof's own"),
-        (RunStatus.DIED, "ended with their process"),
-        (RunStatus.HUNG, "hung and were killed"),
+        (RunStatus.DIED, "died with the process"),
+        (RunStatus.HUNG, "hung until the process was killed"),
     ):
         rows = result.with_status(status)
         if not rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .text import one_line
+
 TITLES: dict[str, str] = {
     "P1": "replay determinism",
     "P2": "effect at most once",
@@ -26,4 +28,4 @@ TITLES: dict[str, str] = {
 def title_of(code: str) -> str:
     """``P2 effect at most once``; a property of the user's is its own title."""
     name = TITLES.get(code)
-    return f"{code} {name}" if name else code
+    return f"{code} {name}" if name else one_line(code)

@@ -44,7 +44,7 @@ class TraceEvent(TypedDict):
 class FaultFired(TypedDict, total=False):
     """One fault that really happened, the first time that it did.
 
-    ``index`` is its position in the plan, -1 where it was not planned; ``count`` says how many times it happened in all.
+    ``index`` is its position in the plan, -1 where it was not planned; ``count`` is how many times it happened in all.
     """
 
     index: int

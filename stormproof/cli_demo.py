@@ -10,7 +10,7 @@ from .cli_run import processors
 from .reports.console import Line, line, print_lines, styled
 from .reports.progress import TerminalProgress
 from .reports.summary import campaign_summary
-from .reports.text import one_line
+from .reports.text import one_line, plain_text
 from .sim.campaign import CampaignInterrupted, CampaignResult, ExitCode, run_campaign
 from .sim.campaign.job import DEFAULT_RUNNER
 from .sim.verdict import Truth
@@ -72,7 +72,7 @@ def _ending(naive: CampaignResult, correct: CampaignResult) -> tuple[list[Line],
         f"  naive    fails under {_share(naive)} seeds; with seed {failure.seed}: {one_line(reason)}",
         f"  correct  holds under all {len(correct.rows)}, with {sum(correct.fault_counts().values())} faults fired",
         line(styled("What to do next", "heading")),
-        line("  see that run as a timeline       ", styled(naive.command(failure.seed), "command")),
+        line("  see that run as a timeline       ", styled(plain_text(naive.command(failure.seed)), "command")),
         line(
             "  run the correct one longer       ", styled(f"stormproof run {correct.scenario} --seeds 5000", "command")
         ),

@@ -49,7 +49,7 @@ def replay_histories(histories: tuple[str, ...], workflows: tuple[str, ...], jso
     definitions = find_workflows(workflows)
     # All of them are read before the first is replayed: a mistake is told before anything else is.
     read = [read_history(path, definitions, workflows) for path in histories]
-    results = [(item, replay(item.events, item.definition, DataConverter.default)) for item in read]
+    results = [(item, _replay(item)) for item in read]
     if not quiet:
         lines = [told for item, result in results for told in _told(item, result)]
         print_lines(lines, sys.stderr if json == "-" else sys.stdout)
@@ -109,6 +109,13 @@ def read_history(path: str, definitions: dict[str, WorkflowDefinition], referenc
             f"(it has {names}){hint}"
         )
     return History(path, first.workflow_type, events, definition)
+
+
+def _replay(item: History) -> ReplayResult:
+    try:
+        return replay(item.events, item.definition, DataConverter.default)
+    except MisuseError as error:
+        raise MisuseError(f"{item.path}: {error}") from None
 
 
 def _told(item: History, result: ReplayResult) -> list[Line]:

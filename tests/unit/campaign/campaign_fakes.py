@@ -131,3 +131,12 @@ def noted(target: Any, *, seed: int, options: RunOptions) -> RunRecord:
 
 
 _previous: int | None = None
+
+
+def traced(target: Any, *, seed: int, options: RunOptions) -> RunRecord:
+    record = record_of(seed, options)
+    if options.trace:
+        record.trace = [
+            {"id": 1, "cause": 0, "time_us": 5, "node": "C", "kind": "fault", "text": "outage of C", "data": {}},
+        ]
+    return record
