@@ -55,12 +55,15 @@ class Store(Protocol):
 
     def acquire(self) -> int:
         """Become the owner: a new epoch, which fences off all earlier ones."""
+        ...
 
     def current_run_id(self, namespace: str, workflow_id: str) -> str | None:
         """The current (last started) run of a workflow id; ``None`` if there was never one."""
+        ...
 
     def load(self, execution: Execution) -> StoredExecution | None:
         """A run; ``None`` if there is no such run. ``execution`` names its run id."""
+        ...
 
     def commit(self, commit: Commit) -> int:
         """Write all of ``commit`` or nothing.
@@ -72,12 +75,15 @@ class Store(Protocol):
             OwnershipLost: Somebody acquired the store since.
             ConditionFailed: The version or the current run is another than expected.
         """
+        ...
 
     def outbox(self) -> Iterable[tuple[Execution, str, OutboxTask]]:
         """The outbox tasks of all runs with their keys, in the order in which they were committed."""
+        ...
 
     def executions(self) -> Iterable[Execution]:
         """All runs, in the order in which they were started."""
+        ...
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -242,8 +242,3 @@ def refusal(call: Callable[..., Any], *args: Any, **options: Any) -> ServiceErro
 def refused() -> Callable[..., ServiceError]:
     """Calls and gives the refusal."""
     return refusal
-
-
-def failures(events: Sequence[HistoryEvent], kind: type[HistoryEvent]) -> list[HistoryEvent]:
-    """Events of one class."""
-    return [event for event in events if type(event) is kind]

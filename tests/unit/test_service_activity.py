@@ -33,7 +33,9 @@ TIMEOUTS = {
 
 def schedule(service: Any, activity_id: str = "a", retry: RetryPolicyData | None = None, **seconds: float) -> None:
     """Have a run schedule an activity; timeouts in seconds by their short names."""
-    timeouts = {TIMEOUTS[name]: int(value * SECOND_US) for name, value in {"run": 10, **seconds}.items()}
+    timeouts: dict[str, Any] = {
+        TIMEOUTS[name]: int(value * SECOND_US) for name, value in {"run": 10, **seconds}.items()
+    }
     command = cm.ScheduleActivityTask(
         activity_id=activity_id, activity_type="act", input=[Payload({}, b"in")], retry_policy=retry, **timeouts
     )

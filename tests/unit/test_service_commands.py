@@ -91,7 +91,8 @@ def test_activity_timeouts_are_filled_in_and_capped(
         "start_to_close_timeout_us",
         "heartbeat_timeout_us",
     )
-    service.turn(activity(**{name: value * SECOND_US for name, value in zip(names, given, strict=True)}))
+    options: dict[str, Any] = {name: value * SECOND_US for name, value in zip(names, given, strict=True)}
+    service.turn(activity(**options))
     scheduled = service.events[-1]
     assert tuple(getattr(scheduled, name) // SECOND_US for name in names) == expected
 

@@ -253,7 +253,8 @@ def bring_to_its_end(service: Any) -> None:
         service.do(rq.RequestCancelWorkflowExecution(service.execution, "end"))
         if service.state.workflow_task is None:
             service.signal("end", "the end")
-    if not service.state.workflow_task.started_event_id:
+    task: Any = service.state.workflow_task
+    if not task.started_event_id:
         service.poll()
     try:
         service.complete(cm.CompleteWorkflowExecution())

@@ -18,6 +18,7 @@ from stormproof.engine.core import requests as rq
 from stormproof.engine.core.enums import TaskQueueKind, TimeoutType, WorkflowTaskFailedCause
 from stormproof.engine.core.errors import ServiceError
 from stormproof.engine.core.events import TaskQueue
+from stormproof.engine.core.failures import Failure
 
 SECOND_US = 1_000_000
 Refused = Callable[..., ServiceError]
@@ -257,7 +258,7 @@ def test_an_answer_after_the_timeout_is_not_found(service: Any, refused: Refused
     service.poll()
     for answer in (
         rq.RespondWorkflowTaskCompleted(token, [], "worker"),
-        rq.RespondWorkflowTaskFailed(token, WorkflowTaskFailedCause.UNSPECIFIED, None, "worker"),
+        rq.RespondWorkflowTaskFailed(token, WorkflowTaskFailedCause.UNSPECIFIED, Failure("x"), "worker"),
     ):
         assert refused(service.do, answer).message == "Workflow task not found."
 
