@@ -46,6 +46,7 @@ class FieldSpec:
     write: Callable[[Any], Any]
 
 
+_LAST = {"duration_us": 1, "when": 2}
 _SPECS: dict[type, dict[str, FieldSpec]] = {}
 
 
@@ -55,7 +56,7 @@ def specs_of(cls: type) -> dict[str, FieldSpec]:
     if found is None:
         hints = get_type_hints(cls)
         found = {field.name: _spec(cls, field.name, hints[field.name], _default(field)) for field in fields(cls)}
-        found = dict(sorted(found.items(), key=lambda item: item[0] in ("duration_us", "when")))
+        found = dict(sorted(found.items(), key=lambda item: _LAST.get(item[0], 0)))
         _SPECS[cls] = found
     return found
 

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
+from .effects import ActivityHang, EffectLate, EffectReplyLost, EffectThenError, RequestDuplicated
 from .engine import EngineCrash
 from .network import MessageDelay, MessageDuplication, MessageLoss, Partition
-from .services import (
-    ActivityHang,
-    EffectLate,
-    EffectReplyLost,
-    EffectThenError,
-    RequestDuplicated,
-    ServiceErrors,
-    ServiceOutage,
-    ServiceRateLimit,
-    ServiceSlowness,
-)
+from .services import ServiceErrors, ServiceOutage, ServiceRateLimit, ServiceSlowness
 from .workers import WorkerCrash, WorkerShutdown
 
 __all__ = [
