@@ -11,6 +11,7 @@ from ..engine.replayer import ReplayResult, replay
 from ..sim.process import current_process
 from ..sim.record import RunHistory, RunRecord
 from ..sim.verdict import Truth, Verdict
+from ..sim.watchdog import CodeSpins, stopping_spins
 
 ANOTHER_WALL_CLOCK_US = 1_931_000_000_123_456
 """The wall clock under which histories are replayed: some day in March 2031, at another time of day than any simulation starts."""
@@ -68,7 +69,12 @@ class ReplayDeterminism:
         if definition is None:
             text = f"{workflow_id} was not replayed: no worker of this run had the code of {workflow}"
             return Verdict("P1", workflow, Truth.UNKNOWN, text, workflow_id=workflow_id)
-        result = replay(history.events, definition, self._converter)
+        try:
+            with stopping_spins(f"workflow {workflow} {workflow_id}"):
+                result = replay(history.events, definition, self._converter)
+        except CodeSpins as error:
+            text = f"{workflow_id} was not replayed to its end: {error}"
+            return Verdict("P1", workflow, Truth.UNKNOWN, text, workflow_id=workflow_id)
         if result.ok:
             return Verdict("P1", workflow, Truth.TRUE, workflow_id=workflow_id)
         return Verdict("P1", workflow, Truth.FALSE, told(workflow_id, result), [evidence(result)], workflow_id)

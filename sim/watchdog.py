@@ -21,7 +21,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any, Protocol
 
+from ..engine.core.errors import StormproofError
 from .kernel import Kernel, SpinError
 from .real_clock import real_sleep
 from .rebind import is_user_module
@@ -32,10 +34,47 @@ LIMIT_S = 5.0
 _LOOKS_PER_LIMIT = 10
 
 
+class Watched(Protocol):
+    """Something whose progress can be watched: a kernel, or a block of code outside one."""
+
+    current_cause: int
+    """Changes when it moves on."""
+    running: bool
+    busy_with: str
+    draining: Any
+
+    def spinning(self, detail: str) -> None:
+        """Told just before its code is stopped."""
+
+
+class CodeSpins(StormproofError):
+    """Code was stopped because it spun without yielding. ``args``: whose, and where."""
+
+
+class Block:
+    """Code outside a kernel; see ``stopping_spins``."""
+
+    def __init__(self, busy_with: str) -> None:
+        self.current_cause = 0
+        self.running = True
+        self.busy_with = busy_with
+        self.draining = None
+        self.detail = ""
+
+    def next(self, busy_with: str) -> None:
+        """It has moved on: the limit starts anew."""
+        self.busy_with = busy_with
+        self.current_cause += 1
+
+    def spinning(self, detail: str) -> None:
+        """Told just before its code is stopped."""
+        self.detail = detail
+
+
 class _Watch:
     """What is watched: one kernel, in the thread that made this object."""
 
-    def __init__(self, kernel: Kernel, limit_s: float) -> None:
+    def __init__(self, kernel: Watched, limit_s: float) -> None:
         self.kernel = kernel
         self.limit_s = limit_s
         self.thread_id = threading.get_ident()
@@ -137,6 +176,29 @@ def watched(kernel: Kernel, *, limit_s: float = LIMIT_S) -> Iterator[None]:
     try:
         yield
     finally:
+        _watchdog.remove(watch)
+
+
+@contextmanager
+def stopping_spins(busy_with: str, *, limit_s: float = LIMIT_S) -> Iterator[Block]:
+    """Inside the block, code that runs for longer than the limit is stopped: a replay of a workflow, say.
+
+    Args:
+        busy_with: Whose code it is.
+        limit_s: Seconds of processor time that it may take, from each call of ``next`` on.
+
+    Raises:
+        CodeSpins: It was stopped.
+    """
+    block = Block(busy_with)
+    watch = _Watch(block, limit_s)
+    _watchdog.add(watch)
+    try:
+        yield block
+    except SpinError:
+        raise CodeSpins(block.detail) from None
+    finally:
+        block.running = False
         _watchdog.remove(watch)
 
 

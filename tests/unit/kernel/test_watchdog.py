@@ -4,8 +4,9 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
 from stormproof.sim.real_clock import real_monotonic
-from stormproof.sim.watchdog import watched
+from stormproof.sim.watchdog import CodeSpins, stopping_spins, watched
 
 
 def spin() -> None:
@@ -101,3 +102,18 @@ def test_kernels_can_be_watched_one_after_the_other(new_world: Any) -> None:
         world.kernel.schedule(1, spin)
         assert watch(world, 0.05).reason == "spinning"
         world.close()
+
+
+def test_code_outside_a_kernel_is_stopped_too() -> None:
+    told = r"^replay of Order spins without yielding in spin, test_watchdog.py line \d+$"
+    with pytest.raises(CodeSpins, match=told), stopping_spins("replay of Order", limit_s=0.05):
+        spin()
+
+
+def test_code_that_moves_on_is_not_stopped() -> None:
+    with stopping_spins("replay", limit_s=0.1) as block:
+        for number in range(10):
+            block.next(f"replay {number}")
+            end = real_monotonic() + 0.03
+            while real_monotonic() < end:
+                pass
