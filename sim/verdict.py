@@ -91,9 +91,11 @@ class Property(Protocol):
     @property
     def code(self) -> str:
         """The property's code (``P1``) or name."""
+        ...
 
     def check(self, record: RunRecord) -> list[Verdict]:
         """One verdict for each workflow that the property is about; none where it does not apply."""
+        ...
 
 
 def combine(results: list[Truth]) -> Truth:

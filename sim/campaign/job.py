@@ -51,9 +51,8 @@ class Job:
 def load_runner(reference: str) -> Runner:
     """The function that makes one run."""
     module, _, name = reference.partition(":")
-    function = getattr(importlib.import_module(module), name)
-    assert callable(function)
-    found: Runner = function
+    found: Runner = getattr(importlib.import_module(module), name)
+    assert callable(found)
     return found
 
 
