@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 EDITABLE := --no-build-isolation --config-settings editable_mode=strict --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format types wheel-test bench clean
+.PHONY: help demo test test-all lint format types wheel-test bench soak clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ wheel-test: .venv/dev-$(STATE) ## build the wheel in a fresh clone, test it in a
 
 bench: .venv/dev-$(STATE) ## one table of speeds, references measured in the same run
 	$(BIN)/python benchmarks/run.py
+
+soak: .venv/dev-$(STATE) ## 5,000 runs of each correct example; writes benchmarks/results/soak-DATE.json
+	$(BIN)/python benchmarks/soak.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
