@@ -12,7 +12,9 @@ number, never by when ``flush`` happens to be called, so that checkpoints of two
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from hashlib import blake2b
 from struct import Struct, pack
 
@@ -39,6 +41,10 @@ class Digest:
     __slots__ = ("_blobs", "_checkpoints", "_hash", "_hashed", "_keep", "_kept", "_notes", "buffer", "extend", "names")
 
     def __init__(self, *, keep: tuple[int, int] | None = None) -> None:
+        wanted = _wanted.get()
+        if wanted is not None:
+            keep = wanted[0] if keep is None else keep
+            wanted[1].append(self)
         self._hash = blake2b(digest_size=16)
         self._hashed = 0
         self._blobs: list[bytes] = []
@@ -77,6 +83,8 @@ class Digest:
         """Add bytes (a committed history event, a message ...)."""
         self._blobs.append(data)
         self.extend((BYTES, code, len(data), 0))
+        if self._keep is not None:
+            self.note(data[:200].decode(errors="backslashreplace"))
         if len(self.buffer) >= _INTEGERS_PER_CHUNK:
             self.flush()
 
@@ -143,6 +151,20 @@ class Digest:
             text = f"{name} at {time_us} us: {a}, {b}"
         note = self._notes.get(number)
         return f"{number}: {text}" if note is None else f"{number}: {text}: {note}"
+
+
+@contextmanager
+def keeping_entries(keep: tuple[int, int]) -> Iterator[list[Digest]]:
+    """Every digest that is made inside the block keeps these entries as text; gives the list of them."""
+    made: list[Digest] = []
+    token = _wanted.set((keep, made))
+    try:
+        yield made
+    finally:
+        _wanted.reset(token)
+
+
+_wanted: ContextVar[tuple[tuple[int, int], list[Digest]] | None] = ContextVar("stormproof_keeping", default=None)
 
 
 def first_divergence(a: Sequence[Checkpoint], b: Sequence[Checkpoint]) -> tuple[int, int] | None:
