@@ -179,4 +179,5 @@ def _ends(lines: list[str]) -> list[str]:
 
 
 def _reasons(result: CampaignResult) -> list[str]:
-    return result.unknown_reasons if result.first_failure is None else []
+    """Why it says nothing; an error or a failure has been told already."""
+    return [] if result.errors or result.first_failure is not None else result.unknown_reasons

@@ -54,6 +54,8 @@ def load_targets(reference: str) -> list[Target]:
         MisuseError: The file is missing, fails to import, has nothing to run, or the name is wrong.
     """
     where, name = split_reference(reference)
+    if is_file_reference(where):
+        where = Path(where).as_posix()
     module = load_module(where)
     if name:
         return [Target(f"{where}:{name}", name, _checked(_attribute(module, name, where), name, where))]
@@ -360,7 +362,8 @@ def _module_reference(module: ModuleType) -> str:
         return module.__name__
     if path is None or path.suffix != ".py":
         return ""
-    return path.as_posix()
+    # As a user would write it: the reference goes into records and into the command that makes a run again.
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.as_posix()
 
 
 def _found_at_without_loading(name: str) -> Path | None:

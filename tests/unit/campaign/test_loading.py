@@ -62,6 +62,7 @@ def test_a_file_of_a_package_may_import_relatively(folder: Path) -> None:
 def test_a_file_is_imported_once_however_it_is_named(folder: Path) -> None:
     write(folder / "once_flow.py", "async def main(): ...")
     first = load_target("once_flow.py:main").value
+    assert load_target("./once_flow.py:main").reference == "once_flow.py:main"
     assert load_target(str(folder / "once_flow.py")).value is first
     assert load_target("once_flow:main").value is first
 
@@ -171,3 +172,12 @@ def test_an_object_is_found_where_a_module_holds_it(folder: Path) -> None:
     write(folder / "flow_o.py", "async def main(): ...\nthing = object()")
     load_target("flow_o.py")
     assert find_reference(sys.modules["flow_o"].thing) == "flow_o:thing"
+
+
+def test_a_function_of_a_script_is_named_as_a_user_would(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder / "shop/script.py", "async def main(): ...")
+    script = type(sys)("__main__")
+    script.__file__ = str(folder / "shop" / "script.py")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    exec("async def main(): ...", vars(script))
+    assert find_reference(script.main) == "shop/script.py:main"
