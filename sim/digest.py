@@ -146,7 +146,7 @@ class Digest:
         if time_us == DRAW:
             text = f"draw {name}: {b} of {a}"
         elif time_us == BYTES:
-            text = f"bytes {name}: {a} bytes"
+            text = f"{a} bytes" if code == 0 else f"{a} bytes of {name}"
         else:
             text = f"{name} at {time_us} us: {a}, {b}"
         note = self._notes.get(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import datetime as dt
+import io
 import pickle
 import signal
 import sys
@@ -23,7 +24,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import freezegun
+import hypothesis
 import pytest
+import rich.console
+import rich.progress
 from hypothesis import given
 from hypothesis import strategies as st
 from stormproof.engine.core.errors import MisuseError
@@ -317,6 +321,26 @@ def test_real_asyncio_works_outside_while_installed() -> None:
 
     with installed_patches():
         assert asyncio.run(main()) == "real"
+
+
+def test_progress_bars_and_property_tests_work_while_installed() -> None:
+    output = io.StringIO()
+    with installed_patches():
+        console = rich.console.Console(file=output, force_terminal=True, width=80)
+        with rich.progress.Progress(console=console, refresh_per_second=50) as progress:
+            for _ in progress.track(range(3), description="runs"):
+                time.sleep(0.01)
+        moments: list[dt.datetime] = []
+
+        @hypothesis.settings(max_examples=5)
+        @given(st.datetimes())
+        def collect(moment: dt.datetime) -> None:
+            moments.append(moment)
+
+        collect()
+    assert "runs" in output.getvalue()
+    assert "100%" in output.getvalue()
+    assert len(moments) == 5
 
 
 def test_as_completed_starts_in_the_given_order(world: Any) -> None:
