@@ -54,9 +54,9 @@ def load_targets(reference: str) -> list[Target]:
         MisuseError: The file is missing, fails to import, has nothing to run, or the name is wrong.
     """
     where, name = split_reference(reference)
+    module = load_module(where)
     if is_file_reference(where):
         where = Path(where).as_posix()
-    module = load_module(where)
     if name:
         return [Target(f"{where}:{name}", name, _checked(_attribute(module, name, where), name, where))]
     found = [Target(f"{where}:{key}", key, value) for key, value in _scenarios(module)]
