@@ -14,8 +14,8 @@ from typing import Any
 from .engine.converter import DataConverter
 from .engine.core import events as ev
 from .engine.core.errors import MisuseError
-from .faults.mix import FaultMix, draw_plan
-from .faults.plan import plan_from_data
+from .faults.mix import FaultMix, draw_plan, mix_of
+from .faults.plan import check_plan, plan_from_data
 from .faults.profile import Profile
 from .faults.session import PlannedFaults, heal_time_us
 from .faults.topology import Topology
@@ -110,14 +110,11 @@ class Simulator:
     def _faults(self, seed: int, options: RunOptions, baseline: Baseline | None) -> PlannedFaults | None:
         if not options.faults or baseline is None:
             return None
-        if options.plan is not None:
-            plan = plan_from_data(options.plan)
+        plan = mix_of(self.scenario.faults) if options.plan is None else plan_from_data(options.plan)
+        if isinstance(plan, FaultMix):
+            plan = draw_plan(Choices(seed), plan, baseline.topology)
         else:
-            mix = FaultMix() if self.scenario.faults is None else self.scenario.faults
-            if not isinstance(mix, FaultMix):
-                plan = plan_from_data(tuple(mix))
-            else:
-                plan = draw_plan(Choices(seed), mix, baseline.topology)
+            check_plan(plan, baseline.topology)
         return PlannedFaults(plan, heal_time_us(plan, duration_us=baseline.topology.duration_us))
 
     def _properties(self, watch: _Watch, baseline: Baseline) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What happens to single calls of outside systems: the work is done, and the caller learns something else or nothing."""
+"""What happens to single calls of outside systems: the work is done, and the caller learns something else."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_a_plan_is_saved_and_loaded(suffix: str, plan: tuple[Fault, ...], tmp_pa
         ({"kind": "worker_crash"}, "expected a list of faults"),
         ("worker_crash", "expected a list of faults"),
         ([7], "fault 1 is 7: expected an object with a 'kind'"),
-        ([{"service": "payments"}], "fault 1 has no 'kind': expected one of engine_crash, "),
+        ([{"service": "payments"}], "fault 1 has no 'kind': expected one of service_outage, "),
         ([{"kind": "worker_crahs"}], "fault 1: there is no fault kind 'worker_crahs': expected one of"),
         ([{"kind": ["x"]}], "there is no fault kind ['x']"),
         (
