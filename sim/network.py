@@ -264,8 +264,14 @@ class Network:
 
     def _refuse(self, call: Call, error: ServiceError) -> None:
         """The target's machine refuses the connection: there is no process to send from, yet there is an answer."""
-        kernel = self.world.kernel
-        kernel.schedule(self.latency(), self.finish, call, error, lane=call.sender.lane)
+        delay_us = self.latency()
+        if self.disturbances:
+            treatment = self._treatment(call.target, call.source, "reply")
+            if treatment.lose:
+                self._lost(call)
+                return
+            delay_us += treatment.delay_us
+        self.world.kernel.schedule(delay_us, self.finish, call, error, lane=call.sender.lane)
 
     def send_reply(self, call: Call, value: Any) -> None:
         """Send the answer of a call (``Call.reply``)."""

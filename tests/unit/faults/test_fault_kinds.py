@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from stormproof.faults import (
@@ -26,6 +27,7 @@ from stormproof.faults import (
     ServiceOutage,
     ServiceRateLimit,
     ServiceSlowness,
+    Strike,
     WorkerCrash,
     WorkerShutdown,
 )
@@ -88,6 +90,21 @@ def test_a_fault_fires_and_is_recorded_with_place_and_moment(
     assert not record.stopped_by
     assert [outcome["status"] for outcome in record.outcomes] == ["completed"]
     assert not storm.session.not_fired()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceNodeDown(Fault):
+    """The machine of the payments service is down for half a second."""
+
+    kind: ClassVar[str] = "test_service_node_down"
+
+    def strike(self, strike: Strike) -> None:
+        node = strike.node("payments")
+        assert node is not None
+        strike.crash(node, SECOND // 2)
+
+    def sentence(self) -> str:
+        return "payments is down"
 
 
 # --- services -------------------------------------------------------------------------------------------------------
@@ -338,6 +355,16 @@ def test_one_direction_of_a_partition_cuts_replies_and_not_requests(storm: Any, 
     requests = storm.run(Partition("worker", "payments", symmetric=False, when=CHARGING, duration_us=us))
     assert [effect["attempt"] for effect in effects(replies, "payments")] == [1, 2]
     assert [effect["attempt"] for effect in effects(requests, "payments")] == [2]
+
+
+def test_a_refused_connection_is_no_news_to_who_is_cut_off(storm: Any, effects: Effects) -> None:
+    """The machine of a crashed service refuses connections, but its refusals are lost as all else is."""
+    cut = Partition("payments", "worker", symmetric=False, when=CHARGING, duration_us=10 * SECOND)
+    down = ServiceNodeDown(when=CHARGING)
+    told = effects(storm.run(down), "payments")[0]
+    silent = effects(storm.run(cut, down), "payments")[0]
+    assert told["attempt"] == silent["attempt"] == 2
+    assert silent["time_us"] - told["time_us"] > WORK_TIMEOUT_US - 2 * SECOND
 
 
 def test_a_node_can_be_cut_off_from_everybody(storm: Any, told: Told) -> None:
