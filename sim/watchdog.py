@@ -2,7 +2,7 @@
 
 Virtual time stands still while user code computes, so no budget of the kernel can end it. One daemon thread per
 operating-system process looks now and then whether the kernel has moved on to another entry. If one entry has used more
-than ``limit_s`` seconds of *processor time* (a machine that is merely busy raises no alarm), it says whose code that is
+than ``limit_us`` microseconds of *processor time* (a machine that is merely busy raises no alarm), it says whose code that is
 and raises ``SpinError`` in the simulation's thread, where the kernel ends its run with the reason ``spinning``.
 
 An exception can only be raised between two instructions of Python: code stuck in C, or waiting for a real lock, is not
@@ -28,8 +28,8 @@ from .kernel import Kernel, SpinError
 from .real_clock import real_sleep
 from .rebind import is_user_module
 
-LIMIT_S = 5.0
-"""Default: seconds of processor time that one entry may take."""
+LIMIT_US = 5_000_000
+"""Default: microseconds of processor time that one entry may take."""
 
 _LOOKS_PER_LIMIT = 10
 
@@ -74,9 +74,9 @@ class Block:
 class _Watch:
     """What is watched: one kernel, in the thread that made this object."""
 
-    def __init__(self, kernel: Watched, limit_s: float) -> None:
+    def __init__(self, kernel: Watched, limit_us: int) -> None:
         self.kernel = kernel
-        self.limit_s = limit_s
+        self.limit_us = limit_us
         self.thread_id = threading.get_ident()
         self._clock = None
         if hasattr(time, "pthread_getcpuclockid"):
@@ -84,22 +84,24 @@ class _Watch:
         self._looks = 0
         self._raised = False
         self._entry = -1
-        self._since_s = 0.0
+        self._since_us = 0
 
     @property
-    def interval_s(self) -> float:
-        """Seconds between two looks."""
-        return self.limit_s / _LOOKS_PER_LIMIT
+    def interval_us(self) -> int:
+        """Microseconds between two looks."""
+        return self.limit_us // _LOOKS_PER_LIMIT
 
     def look(self) -> None:
         """Stop the code if it has had its time; again and again as long as it goes on."""
         kernel = self.kernel
         self._looks += 1
-        spent_s = self._looks * self.interval_s if self._clock is None else _clock_gettime(self._clock)
+        spent_us = self._looks * self.interval_us
+        if self._clock is not None:
+            spent_us = _clock_gettime_ns(self._clock) // 1000
         if kernel.current_cause != self._entry or not kernel.running:
             self._entry = kernel.current_cause
-            self._since_s = spent_s
-        elif spent_s - self._since_s > self.limit_s:
+            self._since_us = spent_us
+        elif spent_us - self._since_us > self.limit_us:
             kernel.spinning(self._describe())
             self._raised = True
             _raise_in(self.thread_id, SpinError)
@@ -153,25 +155,25 @@ class _Watchdog:
             if not watches:
                 self._wanted.wait()
                 continue
-            real_sleep(min(watch.interval_s for watch in watches))
+            real_sleep(min(watch.interval_us for watch in watches) / 1_000_000)
             with self._lock:
                 for watch in self._watches:
                     watch.look()
 
 
-_clock_gettime: Callable[[int], float] = getattr(time, "clock_gettime", lambda _: 0.0)
+_clock_gettime_ns: Callable[[int], int] = getattr(time, "clock_gettime_ns", lambda _: 0)
 _watchdog = _Watchdog()
 
 
 @contextmanager
-def watched(kernel: Kernel, *, limit_s: float = LIMIT_S) -> Iterator[None]:
+def watched(kernel: Kernel, *, limit_us: int = LIMIT_US) -> Iterator[None]:
     """Inside the block, code that spins in a callback of this kernel, in this thread, is stopped.
 
     Args:
         kernel: Its ``busy_with`` names whose code is running.
-        limit_s: Seconds of processor time that one entry may take.
+        limit_us: Microseconds of processor time that one entry may take.
     """
-    watch = _Watch(kernel, limit_s)
+    watch = _Watch(kernel, limit_us)
     _watchdog.add(watch)
     try:
         yield
@@ -180,18 +182,18 @@ def watched(kernel: Kernel, *, limit_s: float = LIMIT_S) -> Iterator[None]:
 
 
 @contextmanager
-def stopping_spins(busy_with: str, *, limit_s: float = LIMIT_S) -> Iterator[Block]:
+def stopping_spins(busy_with: str, *, limit_us: int = LIMIT_US) -> Iterator[Block]:
     """Inside the block, code that runs for longer than the limit is stopped: a replay of a workflow, say.
 
     Args:
         busy_with: Whose code it is.
-        limit_s: Seconds of processor time that it may take, from each call of ``next`` on.
+        limit_us: Microseconds of processor time that it may take, from each call of ``next`` on.
 
     Raises:
         CodeSpins: It was stopped.
     """
     block = Block(busy_with)
-    watch = _Watch(block, limit_s)
+    watch = _Watch(block, limit_us)
     _watchdog.add(watch)
     try:
         yield block

@@ -51,6 +51,9 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("engine/json_types.py", "id"): "a cache by identity, which keeps its keys alive and is never looped over",
     ("sim/patches.py", "id"): "which object a name is bound to is the question there",
     ("sim/rebind.py", "id"): "which object a name is bound to is the question there",
+    ("sim/randomness.py", "random"): "what code on a node finds in its place is made there",
+    ("sim/randomness.py", "os.urandom"): "what code on a node finds in its place is made there",
+    ("sim/randomness.py", "uuid.uuid1"): "what code on a node finds in its place is made there",
     ("sim/real_clock.py", "time.sleep"): "the one place where the host's own clocks are kept",
 }
 FLOATS_ALLOWED: dict[str, str] = {

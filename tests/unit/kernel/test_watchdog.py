@@ -14,9 +14,9 @@ def spin() -> None:
         pass
 
 
-def watch(world: Any, limit_s: float = 0.1) -> Any:
+def watch(world: Any, limit_us: int = 100_000) -> Any:
     began = real_monotonic()
-    with watched(world.kernel, limit_s=limit_s):
+    with watched(world.kernel, limit_us=limit_us):
         result = world.run()
     assert real_monotonic() - began < 20
     return result
@@ -90,7 +90,7 @@ def test_waiting_costs_no_processor_time_and_is_not_stopped(world: Any) -> None:
 
 
 def test_work_outside_the_kernel_is_not_stopped(world: Any) -> None:
-    with watched(world.kernel, limit_s=0.05):
+    with watched(world.kernel, limit_us=50_000):
         end = real_monotonic() + 0.2
         while real_monotonic() < end:
             pass
@@ -100,18 +100,18 @@ def test_kernels_can_be_watched_one_after_the_other(new_world: Any) -> None:
     for _ in range(3):
         world = new_world()
         world.kernel.schedule(1, spin)
-        assert watch(world, 0.05).reason == "spinning"
+        assert watch(world, 50_000).reason == "spinning"
         world.close()
 
 
 def test_code_outside_a_kernel_is_stopped_too() -> None:
     told = r"^replay of Order spins without yielding in spin, test_watchdog.py line \d+$"
-    with pytest.raises(CodeSpins, match=told), stopping_spins("replay of Order", limit_s=0.05):
+    with pytest.raises(CodeSpins, match=told), stopping_spins("replay of Order", limit_us=50_000):
         spin()
 
 
 def test_code_that_moves_on_is_not_stopped() -> None:
-    with stopping_spins("replay", limit_s=0.1) as block:
+    with stopping_spins("replay", limit_us=100_000) as block:
         for number in range(10):
             block.next(f"replay {number}")
             end = real_monotonic() + 0.03
