@@ -97,7 +97,13 @@ def end_coroutine(coroutine: Coroutine[Any, Any, Any], context: Context) -> bool
 
 
 def _end_task(task: asyncio.Task[Any], context: Context) -> bool:
-    ended = task.done() or end_coroutine(cast("Coroutine[Any, Any, Any]", task.get_coro()), context)
+    # Its ``finally`` blocks may make tasks, for which asyncio opens a real loop where none is running.
+    outside = asyncio._get_running_loop()
+    asyncio._set_running_loop(task.get_loop())
+    try:
+        ended = task.done() or end_coroutine(cast("Coroutine[Any, Any, Any]", task.get_coro()), context)
+    finally:
+        asyncio._set_running_loop(outside)
     forget_task(task)
     return ended
 
