@@ -2,8 +2,8 @@
 
 Virtual time stands still while user code computes, so no budget of the kernel can end it. One daemon thread per
 operating-system process looks now and then whether the kernel has moved on to another entry. If one entry has used more
-than ``limit_us`` microseconds of *processor time* (a machine that is merely busy raises no alarm), it says whose code that is
-and raises ``SpinError`` in the simulation's thread, where the kernel ends its run with the reason ``spinning``.
+than ``limit_us`` of *processor time* (a machine that is merely busy raises no alarm), it says whose code that is and
+raises ``SpinError`` in the simulation's thread, where the kernel ends its run with the reason ``spinning``.
 
 An exception can only be raised between two instructions of Python: code stuck in C, or waiting for a real lock, is not
 stopped by this; a campaign ends its process. Where there is no clock of a thread's processor time (Windows, macOS), the
