@@ -11,7 +11,8 @@ Every draw enters the digest as ``(label code, count, value)``; the code is the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from struct import unpack
 from typing import TypeVar
@@ -119,6 +120,23 @@ class Choices:
         line.values.append(value)
         self._extend((DRAW, line.code, count, value))
         return value
+
+    def drawer(self, label: str, count: int) -> Callable[[], int]:
+        """``draw(label, count)`` as a function of its own, for draws that a run makes by the thousand."""
+        if self.journal is not None or self._recorded or self._overrides:
+            return partial(self.draw, label, count)
+        line = self._lines.get(label) or self._open(label)
+        words, values, extend, refill, code = line.words, line.values, self._extend, line.stream.refill, line.code
+
+        def drawn() -> int:
+            if not words:
+                refill()
+            value = words.pop() * count >> 64
+            values.append(value)
+            extend((DRAW, code, count, value))
+            return value
+
+        return drawn
 
     def chance(self, label: str, numerator: int, denominator: int) -> bool:
         """True with probability ``numerator / denominator``; the override 0 means true. Certainty is not drawn."""

@@ -157,9 +157,9 @@ class Network:
         self.disturbances: list[Disturbance] = []
         self.kernel = world.kernel
         self.calls = 0
-        self._draw = world.choices.draw
         self._latency_low_us = latency_us[0]
-        self._latency_count = latency_us[1] - latency_us[0] + 1
+        span_us = latency_us[1] - latency_us[0] + 1
+        self._draw = world.choices.drawer("network.latency", span_us) if span_us > 1 else _zero
         self._deadlines: dict[int, _Deadlines] = {}
 
     # --- calls ------------------------------------------------------------------------------------------------------
@@ -201,14 +201,14 @@ class Network:
 
     def latency(self) -> int:
         """The latency of one message, drawn."""
-        return self._latency_low_us + self._draw("network.latency", self._latency_count)
+        return self._latency_low_us + self._draw()
 
     def _send(
         self, call: Call, sender: Incarnation, target: str, deliver: Callable[..., None], args: tuple[Any, ...], kind: str
     ) -> None:
         """One message from ``sender`` to the node ``target``."""
         kernel = self.kernel
-        at_us = kernel.now_us + self._latency_low_us + self._draw("network.latency", self._latency_count)
+        at_us = kernel.now_us + self._latency_low_us + self._draw()
         copies = 1
         if self.disturbances:
             treatment = self._treatment(sender.name, target, kind)
@@ -311,6 +311,11 @@ class Network:
 def deadline_exceeded(call: Call) -> ServiceError:
     """What a caller gets that waited for nothing."""
     return ServiceError("DEADLINE_EXCEEDED", f"no answer from {call.target} in time")
+
+
+def _zero() -> int:
+    """The draw of a latency that has but one value."""
+    return 0
 
 
 def _nobody(value: Any) -> None:

@@ -1,9 +1,9 @@
 """Nodes and their incarnations: machines, and the processes that live and die on them.
 
-A node has a name and lasts as long as the world; an incarnation is one process on it, from a start to a crash or an end.
-What a process has in memory dies with it. A crash runs no code of the process, ``finally`` blocks included: the incarnation
-is marked dead, what is suspended in it goes to the graveyard, and every door refuses it (``NodeDead``). See
-``sim/loop.py`` and ``sim/graveyard.py``.
+A node has a name and lasts as long as the world; an incarnation is one process on it, from a start to a crash or an
+end. What a process has in memory dies with it. A crash runs no code of the process, ``finally`` blocks included: the
+incarnation is marked dead, what is suspended in it goes to the graveyard, and every door refuses it (``NodeDead``).
+See ``sim/loop.py`` and ``sim/graveyard.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from contextvars import Context
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..engine.activity import ActivityEvent
 from .graveyard import Graveyard
+from .greenlets import Waiter
 from .loop import VirtualLoop
 from .network import Call, Connection
 from .process import current_process, require_alive
@@ -59,9 +61,14 @@ class Incarnation:
         self.connections: dict[str, Connection] = {}
         self.program: Program | None = None
         self.callees: dict[str, bool] = {}
+        self.is_engine = node.kind == "engine"
+        self.address = f"{node.name}#{number}"
+        context = self.context = node.world.base_context.copy()
+        context.run(current_process.set, self)
+        # Bound once: each message costs a call of it, and none of Python's own frames.
+        self.run_callback: Callable[..., object] = context.run
         self._monotonic_base_us = self.world.kernel.now_us
         self._loop: VirtualLoop | None = None
-        self._context: Context | None = None
 
     # --- clocks (Process) -------------------------------------------------------------------------------------------
 
@@ -80,29 +87,21 @@ class Incarnation:
     # --- running code -----------------------------------------------------------------------------------------------
 
     @property
-    def context(self) -> Context:
-        """The context variables of this process's code."""
-        context = self._context
-        if context is None:
-            context = self._context = self.world.base_context.copy()
-            context.run(current_process.set, self)
-        return context
-
-    @property
     def loop(self) -> VirtualLoop:
         """The asyncio loop of this process."""
         if self._loop is None:
             self._loop = self.world.new_loop(self)
         return self._loop
 
-    def run_callback(self, callback: Callable[..., None], *args: Any) -> None:
-        """Run one callback of this process's machines, in its context. It must not be dead."""
-        self.context.run(callback, *args)
-
     def receive(self, call: Call) -> None:
         """A request has arrived for this process."""
-        if self.program is not None:
-            self.context.run(self.program.receive, call)
+        program = self.program
+        if program is None:
+            return
+        if self.is_engine:
+            program.receive(call)  # runs no user code, so that it needs no context
+        else:
+            self.run_callback(program.receive, call)
 
     # --- Host -------------------------------------------------------------------------------------------------------
 
@@ -117,18 +116,20 @@ class Incarnation:
 
     def call_later(self, delay_us: int, callback: Callable[..., None], *args: Any) -> Any:
         """Run ``callback(*args)`` later, if the process is still alive then."""
-        require_alive(self)
+        if not self.alive:
+            require_alive(self)
         return self.world.kernel.schedule(delay_us, self._due, callback, args, lane=self.lane)
 
     def _due(self, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
         if self.alive:
-            self.context.run(callback, *args)
+            self.run_callback(callback, *args)
 
     def call_service(
         self, request: object, on_reply: Callable[[Any], None], *, timeout_us: int, long_poll: bool = False
     ) -> None:
         """Call the engine."""
-        require_alive(self)
+        if not self.alive:
+            require_alive(self)
         self.callees[ENGINE] = True
         self.world.network.call(self, ENGINE, request, on_reply, timeout_us=timeout_us, long_poll=long_poll)
 
@@ -158,6 +159,15 @@ class Incarnation:
         require_alive(self)
         return self.world.start_thread(self, function, name, on_done)
 
+    def block_thread(self, event: ActivityEvent, timeout_us: int | None) -> None:
+        """Block the calling simulated thread until the event has happened or the timeout is over."""
+        waiter = Waiter()
+        event.on_set(waiter.wake)
+        try:
+            waiter.wait(timeout_us)
+        finally:
+            event.forget(waiter.wake)
+
     def busy_with(self, label: str) -> None:
         """Tell the watchdog whose code runs next."""
         self.world.kernel.busy_with = label
@@ -184,9 +194,9 @@ class Incarnation:
         """Where suspended user code of dead processes is kept."""
         return self.world.graveyard
 
-    def unregistered(self, workflow_type: str) -> None:
-        """A task came for a workflow that this worker has no code for."""
-        self.world.unregistered(workflow_type)
+    def unregistered(self, kind: str, name: str, task_queue: str) -> None:
+        """A task came for a ``workflow`` or an ``activity`` that this worker has no code for."""
+        self.world.unregistered(kind, name, task_queue)
 
     def committed(self, execution: Any, run: Any, transition: Any) -> None:
         """A transition was committed by this (server) process."""

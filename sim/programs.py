@@ -28,7 +28,7 @@ class EngineProgram:
 
     def receive(self, call: Call) -> None:
         """Serve a request."""
-        self.server.handle(call.body, call.reply, f"{call.source}#{call.sender.number}")
+        self.server.handle(call.body, call.reply, call.sender.address)
 
     def shutdown(self, on_stopped: Callable[[], None]) -> None:
         """A server keeps nothing that must be brought to an end."""
@@ -48,7 +48,6 @@ class WorkerProgram:
     def __init__(self, incarnation: Incarnation, settings: WorkerSettings) -> None:
         self.settings = settings
         self.machine = WorkerMachine(incarnation, settings)
-        incarnation.world.sticky_queues[self.machine.workflows.sticky_queue.name] = True
 
     def start(self) -> None:
         """Begin to poll."""
