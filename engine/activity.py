@@ -365,19 +365,19 @@ class ActivityContext:
             self._logger_details = self.info._logger_details()  # noqa: SLF001 (named as in temporalio)
         return self._logger_details
 
-    def cancel(self, reason: str) -> bool:
+    def cancel(self, *reasons: str) -> bool:
         """Tell the activity that it is cancelled.
 
         Args:
-            reason: The name of a field of ``ActivityCancellationDetails``.
+            reasons: The names of fields of ``ActivityCancellationDetails``; none where a heartbeat could not be made.
 
         Returns:
             Whether its code still runs, and was not told before: then the task is to be cancelled, or, if
             ``take_thread_exception()`` says so, an exception to be thrown into the thread.
         """
-        is_first = self.cancellation_details is None
-        if is_first:
-            self.cancellation_details = ActivityCancellationDetails(**{reason: True})
+        is_first = not self.cancelled_event.is_set()
+        if reasons and self.cancellation_details is None:
+            self.cancellation_details = ActivityCancellationDetails(**dict.fromkeys(reasons, True))
         self.cancelled_event.set()
         return is_first and not self._is_done
 

@@ -54,6 +54,7 @@ class Thread(greenlet):
     parked: bool = False
     ticket: int = 0
     doomed: bool = False
+    spawned: ThreadJob | None = None
     event_loop: Any = None
     """What ``asyncio.set_event_loop`` was given in this thread."""
 
@@ -91,12 +92,15 @@ class Thread(greenlet):
 
         Raises:
             NodeDead: The process died meanwhile (this happens only when the world buries its dead).
+            BaseException: What ``ThreadJob.throw_soon`` was given.
         """
         assert self.threads is not None
         self.parked = True
         self.threads.parked[self] = None
         self.leave()
         require_alive(self.process)
+        if self.spawned is not None:
+            self.spawned.raise_thrown()
 
     def leave(self) -> None:
         """Go to the hub; returns when the hub enters this thread again. Its loop and task are suspended meanwhile."""
@@ -144,6 +148,29 @@ class Thread(greenlet):
         return self.dead
 
 
+class ThreadJob:
+    """A blocking function that was handed to a simulated thread."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+
+    def throw_soon(self, error: BaseException) -> None:
+        """Raise ``error`` in the function when the wait that it is in, or its next one, ends.
+
+        That is what an asynchronous exception of CPython does, which no system call is interrupted by. If the function
+        waits no more, nothing happens.
+        """
+        self._error = error
+
+    def raise_thrown(self) -> None:
+        """For the thread itself, at the end of a wait."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
 class Greenlets:
     """The simulated threads of one world."""
 
@@ -171,7 +198,7 @@ class Greenlets:
         *,
         context: Context | None = None,
         name: str = "",
-    ) -> None:
+    ) -> ThreadJob:
         """Run a blocking function in a simulated thread of a process.
 
         It starts with a kernel entry of this moment, in a copy of the caller's context (or in ``context``), in which
@@ -183,8 +210,11 @@ class Greenlets:
         context = copy_context() if context is None else context
         context.run(current_process.set, process)
         kernel = self.kernel
+        handle = ThreadJob()
 
         def job() -> None:
+            thread = cast("Thread", getcurrent())
+            thread.spawned = handle
             result, error = None, None
             try:
                 result = context.run(function)
@@ -194,11 +224,14 @@ class Greenlets:
                 raise
             except BaseException as caught:
                 error = caught
+            finally:
+                thread.spawned = None
             if process.alive:
                 kernel.schedule(0, _complete, process, on_done, result, error)
             error = None  # its traceback holds this frame, and this frame would hold it
 
         kernel.schedule(0, self._begin, process, job, name or process.name)
+        return handle
 
     def _begin(self, process: Process, job: Callable[[], None], label: str) -> None:
         if process.alive:
@@ -288,10 +321,12 @@ class Waiter:
             delay_us = thread.process.true_delay_us(timeout_us)
             deadline = thread.threads.kernel.schedule(delay_us, thread.resume, self._ticket, lane=thread.lane)
         self._parked = True
-        thread.park()
-        self._parked = False
-        if deadline is not None:
-            deadline.cancel()
+        try:
+            thread.park()
+        finally:
+            self._parked = False
+            if deadline is not None:
+                deadline.cancel()
         return self.done
 
 

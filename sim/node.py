@@ -9,7 +9,6 @@ See ``sim/loop.py`` and ``sim/graveyard.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextvars import Context
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Protocol
 

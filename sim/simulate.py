@@ -1,11 +1,13 @@
 """One run: a scenario in a world of its own, under one seed, as a record.
 
-The rooms above decide which faults strike and judge the record; this module only lets it happen. A run has a safety phase
-under faults, then everything heals, then a bounded liveness phase in which what is still open must close.
+The rooms above decide which faults strike and judge the record; this module only lets it happen. A run has a safety
+phase under faults, then everything heals, then a bounded liveness phase in which what is still open must close. When
+main has returned and every execution has closed, the world goes on for a while (``SETTLE_US``), and ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import platform
@@ -18,6 +20,7 @@ from ..engine.core.errors import MisuseError
 from ..engine.host import current_world
 from .choices import Choices
 from .code import CodeLoader
+from .detached import detached_from_asyncio
 from .http import installed_http
 from .kernel import RunResult
 from .node import Incarnation, Node
@@ -73,6 +76,7 @@ class _Run:
         self.main_error: BaseException | None = None
         self.bound_hit = False
         self._settling = False
+        self._bound_passed = False
 
     # --- setting up -------------------------------------------------------------------------------------------------
 
@@ -112,7 +116,7 @@ class _Run:
 
     def _main_ended(self, task: Any) -> None:
         self.main_done = True
-        self.main_error = task.exception()
+        self.main_error = asyncio.CancelledError("main was cancelled") if task.cancelled() else task.exception()
         self.world.trace("driver", "driver", "main has ended" if self.main_error is None else "main has raised")
         if self.main_error is not None and not isinstance(self.main_error, Exception):
             self.world.kernel.stop()
@@ -126,14 +130,28 @@ class _Run:
             self.world.kernel.schedule(liveness_us, self._bound)
 
     def _bound(self) -> None:
+        self._bound_passed = True
         if not self._settling:
             self.bound_hit = True
             self.world.kernel.stop()
 
     def _maybe_done(self) -> None:
-        if self.main_done and not self.world.open_runs and not self._settling:
+        if self.is_done and not self._settling:
             self._settling = True
-            self.world.kernel.schedule(SETTLE_US, self.world.kernel.stop)
+            self.world.kernel.schedule(SETTLE_US, self._settled)
+
+    @property
+    def is_done(self) -> bool:
+        """Has main ended, and has every execution closed?"""
+        return self.main_done and not self.world.open_runs
+
+    def _settled(self) -> None:
+        """Nothing has been open for a while; if something was started meanwhile, the run goes on."""
+        self._settling = False
+        if self.is_done:
+            self.world.kernel.stop()
+        elif self._bound_passed:
+            self._bound()
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -181,16 +199,25 @@ class _Run:
             error=self._error(),
         )
 
+    def misuse(self, result: RunResult) -> MisuseError | None:
+        """The user's mistake that kept the run from its end, if there is one."""
+        world = self.world
+        if isinstance(self.main_error, MisuseError):
+            return self.main_error
+        if world.misuse is not None or self.is_done or result.reason == "spinning":
+            return world.misuse
+        return world.missing.mistake() or unpolled_queue(world)
+
     def _stopped(self, result: RunResult) -> tuple[str, str]:
         """Why the run ended before its scenario did, and what waited or who was busy then."""
-        if self.main_done and not self.world.open_runs:
-            return "", ""
         if result.reason == "spinning":
             return "spinning", result.detail
+        if self.is_done and result.reason != "real_time":
+            return "", ""
         lines = waiting(self.world)
         if not self.main_done:
             lines.append("main has not returned")
-        if result.reason in ("events", "real_time"):
+        if result.reason in ("events", "real_time", "virtual_time"):
             busy = ", ".join(f"{name} ({share})" for name, share in result.busy[:3])
             lines.append(f"busiest: {busy}")
         reason = "liveness" if self.bound_hit else result.reason
@@ -208,7 +235,14 @@ def _settings_maker(world: World, group: WorkerGroup, loader: CodeLoader, name: 
 
     def make() -> Any:
         factory = loader.factory(group)
-        worker = factory(Client(identity=name))
+        try:
+            worker = factory(Client(identity=name))
+        except MisuseError:
+            raise
+        except Exception as error:
+            raise MisuseError(
+                f"the factory of worker group {group.name!r} raised {type(error).__name__}: {error}"
+            ) from error
         settings = getattr(worker, "settings", None)
         if settings is None:
             raise MisuseError(f"the factory of worker group {group.name!r} gave {worker!r}: expected a Worker")
@@ -230,31 +264,33 @@ def run_scenario(
     """Run a scenario once.
 
     Args:
+        scenario: What is run.
         seed: Every choice comes from it.
+        options: Budgets, tracing, and what else decides the run.
         faults: The faults of this run; none where ``None``.
-        liveness_us: How long after healing (without faults: after the start) everything must have closed; ``None`` leaves it
-            to the budgets of ``options``.
+        liveness_us: How long after healing (without faults: after the start) everything must have closed; ``None``
+            leaves it to the budgets of ``options``.
         reference: Where the scenario is, for the record.
         watch: Called with the world before it starts, to observe it.
 
     Returns:
-        The record, not yet judged.
+        The record, not yet judged. What ``main`` raised is in its ``error``, unless it is an outcome of a workflow.
 
     Raises:
-        MisuseError: The scenario cannot work: a queue that nobody polls, a workflow that nobody registered.
-        Exception: What ``main`` raised, if it is no outcome of the workflows (see ``RunRecord.error``), is recorded.
+        MisuseError: The scenario cannot work: a queue that nobody polls, a workflow that nobody registered; or a
+            simulation is running here already.
     """
     if current_world.get() is not None:
         raise MisuseError("a simulation is running here already: simulate() can't be called inside one")
     run = _Run(scenario, seed, options, faults)
     world = run.world
-    with installed_patches(), installed_http(), watched(world.kernel):
+    with detached_from_asyncio(), installed_patches(), installed_http(), watched(world.kernel):
         try:
             if watch is not None:
                 watch(world)
             world.base_context.copy().run(run.set_up, liveness_us)
             result = world.base_context.copy().run(run.run)
-            misuse = world.misuse or (None if run.main_done else unpolled_queue(world))
+            misuse = run.misuse(result)
             if misuse is not None:
                 raise misuse
             return run.record(result, seed, reference)

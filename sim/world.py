@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..engine.core.definition import WorkflowDefinition
@@ -18,6 +19,7 @@ from .graveyard import Graveyard
 from .greenlets import Greenlets, block_until
 from .kernel import Kernel
 from .loop import VirtualLoop
+from .missing import MissingCode
 from .network import Network
 from .node import ENGINE, Incarnation, Node
 from .process import current_process
@@ -87,10 +89,8 @@ class World:
         self.notes: list[str] = []
         self.misuse: MisuseError | None = None
         self.leaks: list[str] = []
-        self.polled_queues: dict[str, bool] = {}
-        self.sticky_queues: dict[str, bool] = {}
+        self.missing = MissingCode()
         self.definitions: dict[str, WorkflowDefinition] = {}
-        self.worker_settings: dict[str, WorkerSettings] = {}
         self.start_time_us = start_time_us
         self._workers = 0
         self.services = Services(self)
@@ -125,12 +125,23 @@ class World:
 
     def register(self, settings: WorkerSettings) -> None:
         """A worker has started: its queue is polled, and its code is known."""
-        self.polled_queues[settings.task_queue] = True
+        self.missing.register(settings)
         self.definitions.update(settings.workflows)
 
     def new_loop(self, incarnation: Incarnation) -> VirtualLoop:
         """An asyncio loop for a process."""
-        return VirtualLoop(self.kernel, incarnation, self.threads, context=incarnation.context)
+        return VirtualLoop(
+            self.kernel,
+            incarnation,
+            self.threads,
+            context=incarnation.context,
+            on_unhandled=partial(self._unhandled, incarnation.name),
+        )
+
+    def _unhandled(self, node: str, context: dict[str, Any]) -> None:
+        """What asyncio would have logged: an exception that nobody retrieved."""
+        error = context.get("exception")
+        self.trace("unhandled", node, f"{context['message']}: {type(error).__name__}: {error}")
 
     def start_thread(
         self,
@@ -178,7 +189,7 @@ class World:
             node.retired = True
             stopped: asyncio.Future[None] = loop.create_future()
             if node.incarnation is not None:
-                node.shutdown(lambda: stopped.done() or stopped.set_result(None))
+                node.shutdown(lambda: None if stopped.done() else stopped.set_result(None))
                 await asyncio.shield(stopped)
 
     # --- calls between nodes ----------------------------------------------------------------------------------------
@@ -270,14 +281,12 @@ class World:
             data = {"workflow_id": execution.workflow_id, "event_id": event.event_id, "event": name}
             self.tracer.add("history", server.name, f"{event.event_id} {name}{describe(event)}", data)
 
-    def unregistered(self, workflow_type: str) -> None:
-        """A worker got a task of a workflow that it has no code for. If no worker has, that is the user's mistake."""
-        if self.misuse is None and workflow_type not in self.definitions:
-            known = ", ".join(sorted(self.definitions)) or "none"
-            self.misuse = MisuseError(
-                f"no worker has the workflow {workflow_type!r} (registered: {known}): give its class to a Worker"
-            )
-            self.kernel.stop()
+    def unregistered(self, kind: str, name: str, task_queue: str) -> None:
+        """A worker got a task that it has no code for. If it goes on for long, that is the user's mistake."""
+        if self.misuse is None:
+            self.misuse = self.missing.refused(task_queue, (kind, name), self.kernel.now_us)
+            if self.misuse is not None:
+                self.kernel.stop()
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -299,7 +308,7 @@ class World:
 
 def source_of(incarnation: Incarnation) -> str:
     """The name of a connection's far end, as servers see it: a process, not a node."""
-    return f"{incarnation.name}#{incarnation.number}"
+    return incarnation.address
 
 
 def digest_text(execution: Execution, events: list[HistoryEvent]) -> bytes:

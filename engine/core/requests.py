@@ -98,11 +98,14 @@ class TerminateWorkflowExecution:
 
 @dataclass(slots=True)
 class QueryWorkflow:
+    """``timeout_us`` is the client's: a real call carries its deadline with it."""
+
     execution: Execution
     query_type: str
     query_args: Payloads
     header: PayloadMap = field(default_factory=dict)
     query_reject_condition: QueryRejectCondition = QueryRejectCondition.NONE
+    timeout_us: int = 30_000_000
 
 
 @dataclass(slots=True)
@@ -250,7 +253,7 @@ class RespondQueryTaskCompleted:
 
 @dataclass(slots=True)
 class GetWorkflowExecutionHistoryForWorker:
-    """A worker that no longer has the run in its cache asks for the whole history up to its task."""
+    """A worker that no longer has the run in its cache asks for the history up to its task; 0: for all of it."""
 
     execution: Execution
     last_event_id: int

@@ -1,1 +1,1 @@
-"""The server machine: locks, matching, timers and dispatch around the pure core."""
+"""The server machine: matching, timers, queries and dispatch around the pure core."""

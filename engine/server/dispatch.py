@@ -1,21 +1,27 @@
-"""Dispatch: outbox tasks to task queues and timers, and tasks to the pollers that wait for them."""
+"""Dispatch: outbox tasks to task queues and timers, and tasks to the pollers that wait for them.
+
+A committed transition sets its timers at once, and puts its tasks into a line that ``drain`` works off when the request
+at hand has been answered. So the start of a task, which is a transition of its own, never runs inside another one, and
+a queue full of tasks that are out of date costs a loop and no recursion.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core import requests as rq
+from ..core.enums import TaskQueueKind
 from ..core.errors import ServiceError
 from ..core.transition import Transition
-from .matching import Matching, Poll
+from .matching import Matching, Poll, QueueKey
 from .timers import TimerQueue
 
 if TYPE_CHECKING:
     from .server import Server
 
 Reply = Callable[[object], None]
-QueueKey = tuple[str, str, str]
 
 
 class Dispatcher:
@@ -23,35 +29,40 @@ class Dispatcher:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._line: deque[tuple[rq.Execution, rq.WorkflowTaskReady | rq.ActivityTaskReady]] = deque()
+        self._draining = False
         self.matching = Matching(server.host.choose)
         self.timers = TimerQueue(server.host, self._timer_due)
 
     # --- outbox -----------------------------------------------------------------------------------------------------
 
     def apply_outbox(self, execution: rq.Execution, transition: Transition) -> None:
-        """Do what a committed transition asks for.
-
-        Timers first: a task may be handed to a waiting poll at once, and that transition sets timers of its own, which
-        these must not replace.
-        """
+        """Do what a committed transition asks for."""
         for key in transition.outbox_delete:
             self.timers.remove(execution, key)
-        added = transition.outbox_add
-        for key, task in added.items():
-            if isinstance(task, rq.TimerTask):
-                self.timers.add(execution, key, task)
-        for key, task in added.items():
-            if not isinstance(task, rq.TimerTask):
-                self.dispatch(execution, key, task)
+        for key, task in transition.outbox_add.items():
+            self.dispatch(execution, key, task)
 
     def dispatch(self, execution: rq.Execution, key: str, task: rq.OutboxTask) -> None:
-        """Hand one outbox task on: a timer is set, a task is offered to pollers."""
+        """Set a timer, or put a task into the line."""
         if isinstance(task, rq.TimerTask):
             self.timers.add(execution, key, task)
-        elif isinstance(task, rq.WorkflowTaskReady):
-            self._offer_workflow_task(execution, task)
         else:
-            self._offer((execution.namespace, "activity", task.task_queue), (execution, task))
+            self._line.append((execution, task))
+
+    def drain(self) -> None:
+        """Offer the tasks in the line to pollers; what follows from that joins the line."""
+        if self._draining:
+            return
+        self._draining = True
+        line = self._line
+        while line:
+            execution, task = line.popleft()
+            if isinstance(task, rq.WorkflowTaskReady):
+                self._offer_workflow_task(execution, task)
+            else:
+                self.offer((execution.namespace, "activity", task.task_queue), (execution, task))
+        self._draining = False
 
     def _offer_workflow_task(self, execution: rq.Execution, task: rq.WorkflowTaskReady) -> None:
         key = (execution.namespace, "workflow", task.task_queue)
@@ -60,22 +71,24 @@ class Dispatcher:
             if run is None:
                 return
             key = (execution.namespace, "workflow", run.state.task_queue)
-        self._offer(key, (execution, task))
+        self.offer(key, (execution, task))
 
-    def _offer(self, key: QueueKey, item: Any) -> None:
+    def offer(self, key: QueueKey, item: Any) -> None:
+        """Hand a task to a poller, or let it wait for one."""
         poll = self.matching.offer(key, item)
-        if poll is not None:
-            self.assign(key, item, poll)
+        if poll is not None and not self._assign(key, item, poll):
+            self._poll(key, poll)
 
     def _timer_due(self, execution: rq.Execution, key: str, task: rq.TimerTask) -> None:
         self._server.change(rq.TimerDue(execution, task), _nobody)
+        self.drain()
 
     # --- polls ------------------------------------------------------------------------------------------------------
 
     def poll_workflow_task(self, request: rq.PollWorkflowTaskQueue, reply: Reply, source: str) -> None:
         """A worker asks for a workflow task."""
         queue = request.task_queue
-        sticky = queue.kind == 2
+        sticky = queue.kind is TaskQueueKind.STICKY
         self._poll((request.namespace, "workflow", queue.name), Poll(request.identity, source, sticky, reply))
 
     def poll_activity_task(self, request: rq.PollActivityTaskQueue, reply: Reply, source: str) -> None:
@@ -84,28 +97,19 @@ class Dispatcher:
         self._poll(key, Poll(request.identity, source, False, reply))
 
     def _poll(self, key: QueueKey, poll: Poll) -> None:
-        item = self.matching.poll(key, poll, self._server.host.now_us())
-        if item is not None:
-            self.assign(key, item, poll)
+        """Give the poll the oldest task of the queue that is not out of date, or let it wait."""
+        now_us = self._server.host.now_us()
+        while True:
+            item = self.matching.poll(key, poll, now_us)
+            if item is None or self._assign(key, item, poll):
+                return
 
-    def assign(self, key: QueueKey, item: Any, poll: Poll) -> None:
-        """Start ``item`` for ``poll``; a task that is out of date is dropped and the poll asks again."""
+    def _assign(self, key: QueueKey, item: Any, poll: Poll) -> bool:
+        """Start a task for a poll; ``False``: it is out of date, and the poll still wants one."""
         execution, task = item
         if isinstance(task, str):
-            self._server.queries.assign(key, execution, task, poll)
-            return
+            return self._server.queries.assign(execution, task, poll)
         request_id = self._server.host.new_id("engine.poll_id")
-
-        def started(response: object) -> None:
-            if isinstance(response, ServiceError):
-                if response.status == "UNAVAILABLE":
-                    self._offer(key, item)
-                self._poll(key, poll)
-            elif isinstance(response, rq.PollWorkflowTaskQueueResponse):
-                poll.reply(self._with_history(execution, response, poll.sticky))
-            else:
-                poll.reply(response)
-
         request: Any
         if isinstance(task, rq.WorkflowTaskReady):
             request = rq.RecordWorkflowTaskStarted(
@@ -115,21 +119,49 @@ class Dispatcher:
             request = rq.RecordActivityTaskStarted(
                 execution, task.scheduled_event_id, task.attempt, request_id, poll.identity
             )
-        self._server.change(request, started)
+        start = _Start(self, key, item, poll)
+        self._server.change(request, start.answered)
+        return start.taken
 
-    def _with_history(
-        self, execution: rq.Execution, response: rq.PollWorkflowTaskQueueResponse, sticky: bool
+    def with_history(
+        self, execution: rq.Execution, response: rq.PollWorkflowTaskQueueResponse, *, sticky: bool
     ) -> rq.PollWorkflowTaskQueueResponse:
-        """Fill in the stored events before the transient ones that the transition gave."""
+        """Fill in the stored events before the transient ones that the transition gave, and the queries that wait."""
         run = self._server.cache.find(execution)
         if run is None:
             return response
         first = response.previous_started_event_id if sticky else 0
         response.events = run.events[first:] + response.events
         for query in run.queries.values():
-            query.sent = True
             response.queries[query.query_id] = query.wire()
         return response
+
+
+class _Start:
+    """The start of one task for one poll. ``taken``: the poll has its answer."""
+
+    __slots__ = ("_dispatcher", "_item", "_key", "_poll", "taken")
+
+    def __init__(self, dispatcher: Dispatcher, key: QueueKey, item: Any, poll: Poll) -> None:
+        self._dispatcher = dispatcher
+        self._key = key
+        self._item = item
+        self._poll = poll
+        self.taken = True
+
+    def answered(self, response: object) -> None:
+        """The transition was committed or refused."""
+        poll = self._poll
+        if isinstance(response, rq.PollWorkflowTaskQueueResponse):
+            poll.reply(self._dispatcher.with_history(self._item[0], response, sticky=poll.sticky))
+        elif isinstance(response, ServiceError):
+            if response.status == "UNAVAILABLE":
+                # The write was refused: this server no longer owns the store. Whoever does has the task in its outbox.
+                poll.reply(response)
+            else:
+                self.taken = False
+        else:
+            poll.reply(response)
 
 
 def _nobody(response: object) -> None:

@@ -1,46 +1,30 @@
-"""Loaded runs of one server process, each with the requests that wait for its turn.
-
-As on the real server, a run is changed by one request at a time: while a commit is under way the others queue. What is here
-is lost in a crash and loaded again from the store.
-"""
+"""Loaded runs of one server process. What is here is lost in a crash and loaded again from the store."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..core.errors import ServiceError
 from ..core.events import HistoryEvent
-from ..core.requests import Execution, QueryWorkflow, WorkflowQuery
+from ..core.requests import Execution
 from ..core.state import MutableState
 from ..core.transition import rebuild
 from ..store import Store
-
-
-@dataclass(slots=True)
-class BufferedQuery:
-    """A query that waits for the next workflow task of its run."""
-
-    query_id: str
-    request: QueryWorkflow
-    reply: Callable[[object], None]
-    sent: bool = False
-
-    def wire(self) -> WorkflowQuery:
-        """The query as a worker gets it."""
-        return WorkflowQuery(self.request.query_type, self.request.query_args, self.request.header)
+from .buffered_query import BufferedQuery
 
 
 @dataclass(slots=True)
 class LoadedRun:
-    """A run in memory: its folded state, the version it has in the store, and its events."""
+    """A run in memory: its folded state, the version it has in the store, and its events.
+
+    ``close_waiters`` are clients that wait for its end, ``queries`` those that wait for its next workflow task.
+    """
 
     execution: Execution
     state: MutableState
     version: int
     events: list[HistoryEvent]
-    busy: bool = False
-    waiting: deque[Callable[[], None]] = field(default_factory=deque)
     close_waiters: list[Callable[[object], None]] = field(default_factory=list)
     queries: dict[str, BufferedQuery] = field(default_factory=dict)
 
@@ -60,13 +44,13 @@ class ExecutionCache:
         key = (execution.namespace, execution.workflow_id, run_id)
         run = self._runs.get(key)
         if run is None:
-            stored = self._store.load(Execution(execution.workflow_id, run_id, execution.namespace))
+            named = Execution(execution.workflow_id, run_id, execution.namespace)
+            stored = self._store.load(named)
             if stored is None:
                 return None
             events = list(stored.events)
-            named = Execution(execution.workflow_id, run_id, execution.namespace)
-            run = LoadedRun(named, rebuild(events, stored.record), stored.version, events)
-            self._runs[key] = run
+            state = rebuild(events, stored.record, namespace=named.namespace)
+            run = self._runs[key] = LoadedRun(named, state, stored.version, events)
         return run
 
     def add(self, run: LoadedRun) -> None:
@@ -79,9 +63,18 @@ class ExecutionCache:
         stored = self._store.load(run.execution)
         if stored is not None:
             run.events = list(stored.events)
-            run.state = rebuild(run.events, stored.record)
+            run.state = rebuild(run.events, stored.record, namespace=run.execution.namespace)
             run.version = stored.version
 
     def loaded(self) -> list[LoadedRun]:
         """All runs in memory, in the order in which they were loaded."""
         return list(self._runs.values())
+
+
+def not_found(execution: Execution) -> ServiceError:
+    """The real server's answer to an unknown workflow or run id."""
+    if execution.run_id:
+        text = f"workflow not found for ID: {execution.workflow_id} and RunID: {execution.run_id}"
+    else:
+        text = f"workflow not found for ID: {execution.workflow_id}"
+    return ServiceError("NOT_FOUND", text)

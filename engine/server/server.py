@@ -1,14 +1,17 @@
 """The server machine: one process that serves requests, matches tasks with pollers and lets timers fire.
 
-It is the effectful shell around ``engine/core/transition.py``. Every change of a run is one transition and one conditional
-write; only after the write are tasks dispatched and the caller answered. A server that dies between the two leaves the tasks
-in the outbox of the store, and the next one dispatches them (the transactional outbox; Temporal's transfer and timer queues).
+It is the effectful shell around ``engine/core/transition.py``. Every change of a run is one transition and one
+conditional write; only after the write is the caller answered and are tasks dispatched. A server that dies between the
+two leaves the tasks in the outbox of the store, and the next one dispatches them (the transactional outbox; Temporal's
+transfer and timer queues).
+
+A request is served from its arrival to its commit in one go, so no run needs a lock: what is slow about a real server
+is in the latencies of messages, and where it may die is named by ``engine.before_commit`` and ``engine.after_commit``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..core import requests as rq
@@ -17,18 +20,10 @@ from ..core.transition import Transition, handle, read, start
 from ..host import Host
 from ..store import Commit, Store
 from .dispatch import Dispatcher
-from .execution_cache import ExecutionCache, LoadedRun
+from .execution_cache import ExecutionCache, LoadedRun, not_found
 from .queries import QueryDesk
 
 Reply = Callable[[object], None]
-
-
-@dataclass(slots=True)
-class StartCommit:
-    """What the first commit of a run has beside the run itself: the run before it, perhaps terminated by the start."""
-
-    current_run_id: str | None
-    terminated: LoadedRun | None
 
 
 class ServerHost(Host, Protocol):
@@ -67,6 +62,7 @@ class Server:
         """Dispatch what an earlier server left in the outbox."""
         for execution, key, task in list(self.store.outbox()):
             self.dispatcher.dispatch(execution, key, task)
+        self.dispatcher.drain()
 
     def handle(self, request: object, reply: Reply, source: str) -> None:
         """Serve a request. ``reply`` gets a response or a ``ServiceError``; ``source`` names the connection."""
@@ -75,6 +71,7 @@ class Server:
             handler(request, reply, source)
         else:
             self.change(request, reply)
+        self.dispatcher.drain()
 
     def connection_lost(self, source: str) -> None:
         """A process that polled is gone."""
@@ -83,67 +80,80 @@ class Server:
     # --- changes of a run -------------------------------------------------------------------------------------------
 
     def change(self, request: Any, reply: Reply) -> None:
-        """Run one transition of the run that ``request`` names."""
+        """Run one transition of the run that ``request`` names. What is to be dispatched waits for ``drain``."""
         execution = request.task_token.execution if hasattr(request, "task_token") else request.execution
         run = self.cache.find(execution)
         if run is None:
             reply(not_found(execution))
-        elif run.busy:
-            run.waiting.append(lambda: self._change_loaded(run, request, reply))
-        else:
-            self._change_loaded(run, request, reply)
-
-    def _change_loaded(self, run: LoadedRun, request: Any, reply: Reply) -> None:
+            return
         try:
             transition = handle(run.state, request, now_us=self.host.now_us())
         except ServiceError as error:
             reply(error)
-            self._next(run)
             return
         if transition.is_empty:
             reply(transition.response)
-            self._next(run)
             return
-        if not self._commit(run, transition):
+        commit = Commit(run.execution, run.version, self.epoch, transition)
+        after = None if transition.also is None else self._next_run(run, commit)
+        if not self._commit(commit, run, after):
             reply(ServiceError("UNAVAILABLE", "the write of this run was refused; try again"))
-            self._next(run)
             return
         reply(transition.response)
         self._after_commit(run, transition)
+        if after is not None and transition.also is not None:
+            self._after_commit(after, transition.also[1])
 
-    def _next(self, run: LoadedRun) -> None:
-        if run.waiting and not run.busy:
-            run.waiting.popleft()()
+    def _next_run(self, run: LoadedRun, commit: Commit) -> LoadedRun:
+        """The run that a retry starts as this one closes: it becomes the current one by the same write."""
+        assert commit.transition.also is not None
+        state, transition = commit.transition.also
+        commit.also = Commit(
+            state.execution,
+            0,
+            self.epoch,
+            transition,
+            make_current=True,
+            expected_current_run_id=run.execution.run_id,
+        )
+        return LoadedRun(state.execution, state, 0, [])
 
-    def _commit(self, run: LoadedRun, transition: Transition, start: StartCommit | None = None) -> bool:
-        """Write; ``False`` when the write was refused (what is in memory is read anew)."""
+    def _commit(self, commit: Commit, run: LoadedRun, other: LoadedRun | None, *, other_first: bool = False) -> bool:
+        """Write, for one run or for two; ``False`` when the write was refused (what is in memory is read anew).
+
+        Args:
+            commit: Of ``run``, with that of ``other`` in ``also``.
+            run: The run.
+            other: The other one, if there is one.
+            other_first: Tell the world of the other one first.
+        """
         host = self.host
-        workflow_id = run.execution.workflow_id
-        commit = Commit(run.execution, run.version, self.epoch, transition)
-        terminated = None if start is None else start.terminated
-        if start is not None:
-            commit.make_current, commit.expected_current_run_id = True, start.current_run_id
-            if terminated is not None and transition.also is not None:
-                commit.also = Commit(terminated.execution, terminated.version, self.epoch, transition.also[1])
-        host.reach("engine.before_commit", workflow_id)
-        run.busy = True
+        host.reach("engine.before_commit", run.execution.workflow_id)
         try:
-            run.version = self.store.commit(commit)
+            version = self.store.commit(commit)
         except (ConditionFailed, OwnershipLost):
-            for refused in (run, terminated):
-                if refused is not None:
-                    self.cache.reload(refused)
+            self._refused(run)
+            if other is not None:
+                self._refused(other)
             return False
-        finally:
-            run.busy = False
-        if terminated is not None and commit.also is not None:
-            terminated.version = commit.also.expected_version + 1
-            terminated.events.extend(commit.also.transition.events)
-            host.committed(terminated.execution, terminated, commit.also.transition)
-        run.events.extend(transition.events)
-        host.committed(run.execution, run, transition)
-        host.reach("engine.after_commit", workflow_id)
+        written = [(run, commit.transition, version)]
+        if other is not None and commit.also is not None:
+            pair = (other, commit.also.transition, commit.also.expected_version + 1)
+            written.insert(0 if other_first else 1, pair)
+        for one, transition, new_version in written:
+            one.version = new_version
+            one.events.extend(transition.events)
+            if new_version == 1:
+                self.cache.add(one)
+            host.committed(one.execution, one, transition)
+        host.reach("engine.after_commit", run.execution.workflow_id)
         return True
+
+    def _refused(self, run: LoadedRun) -> None:
+        """Somebody else wrote: what is in memory is not what is in the store."""
+        self.cache.reload(run)
+        if run.version and not run.state.is_open:
+            self._closed(run)
 
     def _after_commit(self, run: LoadedRun, transition: Transition) -> None:
         self.dispatcher.apply_outbox(run.execution, transition)
@@ -151,7 +161,6 @@ class Server:
             self._closed(run)
         if run.queries:
             self.queries.after_commit(run)
-        self._next(run)
 
     def _closed(self, run: LoadedRun) -> None:
         waiters, run.close_waiters = run.close_waiters, []
@@ -163,8 +172,9 @@ class Server:
     def _start(self, request: rq.StartWorkflowExecution, reply: Reply, source: str) -> None:
         execution = request.execution
         current_id = self.store.current_run_id(execution.namespace, execution.workflow_id)
-        named = rq.Execution(execution.workflow_id, "", execution.namespace)
-        current = self.cache.find(named) if current_id else None
+        current = None
+        if current_id is not None:
+            current = self.cache.find(rq.Execution(execution.workflow_id, current_id, execution.namespace))
         request.new_run_id = self.host.new_id("engine.run_id")
         try:
             state, transition = start(
@@ -176,13 +186,18 @@ class Server:
         if not transition.events:
             reply(transition.response)
             return
-        new = rq.Execution(execution.workflow_id, request.new_run_id, execution.namespace)
-        run = LoadedRun(new, state, 0, [])
-        terminated = current if transition.also is not None else None
-        if not self._commit(run, transition, StartCommit(current_id, terminated)):
+        commit = Commit(
+            state.execution, 0, self.epoch, transition, make_current=True, expected_current_run_id=current_id
+        )
+        terminated = None
+        if transition.also is not None:
+            assert current is not None
+            terminated = current
+            commit.also = Commit(current.execution, current.version, self.epoch, transition.also[1])
+        run = LoadedRun(state.execution, state, 0, [])
+        if not self._commit(commit, run, terminated, other_first=True):
             reply(ServiceError("UNAVAILABLE", "another start of this workflow id came first; try again"))
             return
-        self.cache.add(run)
         reply(transition.response)
         if terminated is not None and transition.also is not None:
             self._after_commit(terminated, transition.also[1])
@@ -216,7 +231,8 @@ class Server:
         if run is None:
             reply(not_found(request.execution))
             return
-        reply(rq.GetWorkflowExecutionHistoryResponse(run.execution.run_id, run.events[: request.last_event_id]))
+        events = run.events[: request.last_event_id or None]
+        reply(rq.GetWorkflowExecutionHistoryResponse(run.execution.run_id, events))
 
     def _describe(self, request: rq.DescribeWorkflowExecution, reply: Reply, source: str) -> None:
         run = self.cache.find(request.execution)
@@ -224,12 +240,3 @@ class Server:
             reply(not_found(request.execution))
             return
         reply(read(run.state, request, now_us=self.host.now_us()))
-
-
-def not_found(execution: rq.Execution) -> ServiceError:
-    """The real server's answer to an unknown workflow or run id."""
-    if execution.run_id:
-        text = f"workflow not found for ID: {execution.workflow_id} and RunID: {execution.run_id}"
-    else:
-        text = f"workflow not found for ID: {execution.workflow_id}"
-    return ServiceError("NOT_FOUND", text)

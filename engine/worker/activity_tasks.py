@@ -1,9 +1,9 @@
 """The activity half of a worker: polls while a slot is free, runs activities, heartbeats, cancels and reports them.
 
-Rules are those of the SDK's core (``crates/sdk-core/src/worker/activities.rs``) and of ``temporalio/worker/_activity.py``:
-heartbeats are throttled to four fifths of the heartbeat timeout, the last one is flushed before a failure is reported, an
-attempt that outlives its timeout by five seconds is cancelled locally, and a cancellation is reported as such only when it
-was asked for.
+Rules are those of the SDK's core (``crates/sdk-core/src/worker/activities.rs``) and of
+``temporalio/worker/_activity.py``: heartbeats are throttled to four fifths of the heartbeat timeout, the last one is
+flushed before a failure is reported, an attempt that outlives its timeout by five seconds is cancelled locally, and a
+cancellation is reported as such only when it was asked for.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ class ActivityTaskPoller:
         self._settings = settings
         self._queue = TaskQueue(settings.task_queue, TaskQueueKind.NORMAL)
         self._stopping = False
+        self._grace_is_over = False
         self._polling = False
-        self.running: dict[int, RunningActivity] = {}
         self._count = 0
+        self.running: dict[int, RunningActivity] = {}
         self.on_idle: Callable[[], None] = _nothing
 
     def start(self) -> None:
@@ -44,7 +45,8 @@ class ActivityTaskPoller:
             activity.worker_shutdown()
 
     def cancel_all(self) -> None:
-        """The grace period is over: cancel what still runs."""
+        """The grace period is over: cancel what still runs, and whatever still arrives."""
+        self._grace_is_over = True
         for activity in list(self.running.values()):
             activity.cancel_for_shutdown()
 
@@ -59,9 +61,8 @@ class ActivityTaskPoller:
         self._polling = False
         if isinstance(reply, rq.PollActivityTaskQueueResponse):
             self._count += 1
-            activity = RunningActivity(self._host, self._settings, reply, self._done)
+            activity = RunningActivity(self._host, self._settings, reply, self._count, self._done)
             self.running[self._count] = activity
-            activity.number = self._count
             self._poll()
             self._start(activity)
         else:
@@ -71,15 +72,20 @@ class ActivityTaskPoller:
         task = activity.task
         definition = self._settings.activities.get(task.activity_type)
         if definition is None:
+            self._host.unregistered("activity", task.activity_type, self._settings.task_queue)
             known = ", ".join(sorted(self._settings.activities)) or "none"
             message = (
                 f"Activity function {task.activity_type} for workflow {task.execution.workflow_id} is not registered "
                 f"on this worker, available activities: {known}"
             )
-            activity.report_failure(Failure(message=message, info=ApplicationFailureInfo(type="NotFoundError")))
+            activity.refuse(Failure(message=message, info=ApplicationFailureInfo(type="NotFoundError")))
             return
         self._host.reach("activity.started", task.activity_type, f"attempt {task.attempt}")
         activity.start(definition)
+        if self._stopping:
+            activity.worker_shutdown()
+        if self._grace_is_over:
+            activity.cancel_for_shutdown()
 
     def _done(self, activity: RunningActivity) -> None:
         """The report of an activity was answered, or given up."""

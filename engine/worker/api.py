@@ -7,7 +7,7 @@ import concurrent.futures
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from ..client import Client, microseconds
 from ..core.errors import MisuseError
@@ -18,10 +18,10 @@ from .settings import WorkerSettings, activity_table, workflow_table
 class Worker:
     """A worker of one task queue.
 
-    ``async with Worker(...)`` runs it while the block runs; ``await worker.run()`` until it is shut down. In a simulation it
-    runs on a node of its own, which faults crash, restart and cut off; its workflow classes and activity objects are the
-    ones given here, so what they keep in memory outlives such a crash. Give a scenario a worker factory to have them made
-    anew.
+    ``async with Worker(...)`` runs it while the block runs; ``await worker.run()`` until it is shut down. In a
+    simulation it runs on a node of its own, which faults crash, restart and cut off; its workflow classes and activity
+    objects are the ones given here, so what they keep in memory outlives such a crash. Give a scenario a worker factory
+    to have them made anew.
 
     Args:
         client: The client that it works for.
@@ -115,7 +115,7 @@ class Worker:
         if self._running is not None:
             await asyncio.wait([self._running])
 
-    async def __aenter__(self) -> Worker:
+    async def __aenter__(self) -> Self:
         """Start it."""
         self._running = asyncio.get_running_loop().create_task(self.run())
         await asyncio.sleep(0)

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..activity import ActivityDefinition
+from ..activity import ActivityDefinition, ActivityEvent
 from ..converter import DataConverter
 from ..core.definition import WorkflowDefinition
 from ..core.errors import MisuseError
 from ..host import Host
+
+DYNAMIC = ""
+"""The name under which a worker keeps its dynamic workflow."""
 
 
 class Graveyard(Protocol):
@@ -39,8 +42,11 @@ class WorkerHost(Host, Protocol):
     def busy_with(self, label: str) -> None:
         """Say whose code runs next, so that code that spins can be named."""
 
-    def unregistered(self, workflow_type: str) -> None:
-        """A task came for a workflow that this worker has no code for."""
+    def unregistered(self, kind: str, name: str, task_queue: str) -> None:
+        """A task came for a ``workflow`` or an ``activity`` that this worker has no code for."""
+
+    def block_thread(self, event: ActivityEvent, timeout_us: int | None) -> None:
+        """Block the calling (simulated) thread until the event has happened or the timeout is over."""
 
     def hang_up(self) -> None:
         """Give up this process's waiting polls."""
@@ -72,7 +78,7 @@ class WorkerSettings:
 
 
 def workflow_table(classes: Sequence[type]) -> dict[str, WorkflowDefinition]:
-    """Workflow definitions by name.
+    """Workflow definitions by name; a dynamic one under ``DYNAMIC``.
 
     Raises:
         MisuseError: Two classes have the same workflow name.
@@ -80,9 +86,11 @@ def workflow_table(classes: Sequence[type]) -> dict[str, WorkflowDefinition]:
     table: dict[str, WorkflowDefinition] = {}
     for cls in classes:
         definition = WorkflowDefinition.of(cls)
-        if definition.name in table:
-            raise MisuseError(f"more than one workflow named {definition.name!r}: give one of them another name")
-        table[definition.name] = definition
+        name = definition.name or DYNAMIC
+        if name in table:
+            what = f"workflow named {name!r}" if name else "dynamic workflow"
+            raise MisuseError(f"a Worker was given more than one {what}: rename one of them, or take it out")
+        table[name] = definition
     return table
 
 
@@ -96,6 +104,9 @@ def activity_table(functions: Sequence[Any]) -> dict[str, ActivityDefinition]:
     for function in functions:
         definition = ActivityDefinition.of(function)
         if definition.name in table:
-            raise MisuseError(f"more than one activity named {definition.name!r}: give one of them another name")
+            raise MisuseError(
+                f"a Worker was given more than one activity named {definition.name!r}: "
+                "rename one of them, or take it out"
+            )
         table[definition.name] = definition
     return table

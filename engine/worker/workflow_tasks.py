@@ -8,20 +8,25 @@ from typing import Any
 from ..core import requests as rq
 from ..core.enums import TaskQueueKind, WorkflowTaskFailedCause
 from ..core.errors import ServiceError
-from ..core.events import HistoryEvent, TaskQueue
+from ..core.events import HistoryEvent, TaskQueue, WorkflowTaskScheduled
 from ..core.failures import ApplicationFailureInfo, Failure
 from ..core.machines import WorkflowRun, WorkflowTaskOutcome
 from ..rpc import POLL_RETRY, RetriedCall
-from .settings import WorkerHost, WorkerSettings
+from .settings import DYNAMIC, WorkerHost, WorkerSettings
 
 
 class CachedRun:
-    """A run in the sticky cache, with the events that it was given (kept only where it is rebuilt after every task)."""
+    """A run in the sticky cache.
 
-    __slots__ = ("events", "run")
+    ``answered_event_id`` is the start of the last workflow task that was answered: where the server's next task must go
+    on from. ``events`` are those that the run was given, kept only where it is rebuilt for every task.
+    """
 
-    def __init__(self, run: WorkflowRun) -> None:
+    __slots__ = ("answered_event_id", "events", "run")
+
+    def __init__(self, run: WorkflowRun, answered_event_id: int) -> None:
         self.run = run
+        self.answered_event_id = answered_event_id
         self.events: list[HistoryEvent] = []
 
 
@@ -88,49 +93,53 @@ class WorkflowTaskPoller:
             self._take(reply)
 
     def _take(self, task: rq.PollWorkflowTaskQueueResponse) -> None:
-        """Bring the run up to the task's history, asking for the whole of it where the cache does not fit."""
+        """Bring the run up to the task's history, asking for what is missing where the cache does not fit.
+
+        The events of a task follow its ``previous_started_event_id`` or are a whole history; a query's task on a sticky
+        queue has none.
+        """
         run_id = task.execution.run_id
         cached = self._cache.get(run_id)
-        whole = not task.events or task.events[0].event_id == 1
-        if cached is not None and cached.run.last_event_id == task.previous_started_event_id:
-            if whole:
-                task.events = task.events[task.previous_started_event_id :]
-            self._work(task, cached)
-        elif whole and task.events:
+        if cached is not None:
+            if cached.answered_event_id == task.previous_started_event_id:
+                # Used again: the last to be evicted.
+                del self._cache[run_id]
+                self._cache[run_id] = cached
+                self._work(task, cached)
+                return
             self._evict(run_id)
+        first = task.events[0].event_id if task.events else 0
+        if first == 1:
             self._work(task, self._new_run(task))
-        else:
-            self._evict(run_id)
-            last_event_id = task.previous_started_event_id
-            if task.events:
-                last_event_id = task.events[-1].event_id
-            request = rq.GetWorkflowExecutionHistoryForWorker(task.execution, last_event_id)
-            RetriedCall(self._host, request, lambda reply: self._fetched(task, reply))
+            return
+        request = rq.GetWorkflowExecutionHistoryForWorker(task.execution, max(0, first - 1))
+        RetriedCall(self._host, request, lambda reply: self._fetched(task, reply))
 
     def _fetched(self, task: rq.PollWorkflowTaskQueueResponse, reply: Any) -> None:
         if isinstance(reply, ServiceError):
+            # Without its history nothing can be said of the task: it is left to its timeout.
+            self._host.trace("history missing", reply.message, workflow_id=task.execution.workflow_id)
             self._task_over()
             return
-        last = reply.events[-1].event_id if reply.events else 0
-        task.events = reply.events + [event for event in task.events if event.event_id > last]
+        task.events = reply.events + task.events
+        self._evict(task.execution.run_id)
         self._work(task, self._new_run(task))
 
     # --- the cache --------------------------------------------------------------------------------------------------
 
     def _new_run(self, task: rq.PollWorkflowTaskQueueResponse) -> CachedRun | None:
         settings = self._settings
-        definition = settings.workflows.get(task.workflow_type)
+        definition = settings.workflows.get(task.workflow_type) or settings.workflows.get(DYNAMIC)
         if definition is None:
             return None
-        cached = CachedRun(
-            WorkflowRun(
-                definition,
-                task.execution,
-                settings.converter,
-                task_queue=settings.task_queue,
-                failure_exception_types=settings.workflow_failure_exception_types,
-            )
+        run = WorkflowRun(
+            definition,
+            task.execution,
+            settings.converter,
+            task_queue=settings.task_queue,
+            failure_exception_types=settings.workflow_failure_exception_types,
         )
+        cached = CachedRun(run, task.previous_started_event_id)
         if self._use_sticky:
             while len(self._cache) >= settings.cached_workflows_max:
                 self._evict(next(iter(self._cache)))
@@ -144,11 +153,12 @@ class WorkflowTaskPoller:
 
     def _rebuild(self, task: rq.PollWorkflowTaskQueueResponse, cached: CachedRun) -> CachedRun:
         """Drop the instance and make it again from the events that were kept (``evict_every_task``)."""
-        events = cached.events
+        known = cached.events
+        last_event_id = known[-1].event_id
         self._evict(task.execution.run_id)
         fresh = self._new_run(task)
         assert fresh is not None
-        task.events = events + task.events
+        task.events = known + [event for event in task.events if event.event_id > last_event_id]
         return fresh
 
     # --- work -------------------------------------------------------------------------------------------------------
@@ -157,6 +167,8 @@ class WorkflowTaskPoller:
         if cached is None:
             self._answer(task, self._unknown_workflow(task))
             return
+        if task.query is not None:
+            task.events = _before_next_task(task)
         evict = self._settings.evict_every_task
         if evict and cached.events:
             cached = self._rebuild(task, cached)
@@ -170,18 +182,21 @@ class WorkflowTaskPoller:
             query=task.query,
         )
         if evict:
-            cached.events.extend(events)
+            last_event_id = cached.events[-1].event_id if cached.events else 0
+            cached.events += [event for event in events if event.event_id > last_event_id]
+        if task.query is None:
+            cached.answered_event_id = task.started_event_id
+        if not self._use_sticky:
+            cached.run.close(run_user_code=True, graveyard=self._host.graveyard)
         self._answer(task, outcome)
 
     def _unknown_workflow(self, task: rq.PollWorkflowTaskQueueResponse) -> WorkflowTaskOutcome:
-        self._host.unregistered(task.workflow_type)
+        self._host.unregistered("workflow", task.workflow_type, self._settings.task_queue)
         known = ", ".join(sorted(self._settings.workflows)) or "none"
-        message = (
-            f"Workflow class {task.workflow_type} is not registered on this worker, available workflows: {known}"
-        )
+        message = f"Workflow class {task.workflow_type} is not registered on this worker, available workflows: {known}"
         failure = Failure(message=message, info=ApplicationFailureInfo(type="NotFoundError"))
         return WorkflowTaskOutcome(
-            commands=[], failure=failure, failure_cause=WorkflowTaskFailedCause.WORKFLOW_WORKER_UNHANDLED_FAILURE
+            failure=failure, failure_cause=WorkflowTaskFailedCause.WORKFLOW_WORKER_UNHANDLED_FAILURE
         )
 
     def _answer(self, task: rq.PollWorkflowTaskQueueResponse, outcome: WorkflowTaskOutcome) -> None:
@@ -190,7 +205,6 @@ class WorkflowTaskPoller:
         if task.query is not None:
             self._answer_query(task, outcome)
             return
-        request: Any
         if outcome.failure is not None:
             self._failed(task, outcome)
             return
@@ -224,6 +238,8 @@ class WorkflowTaskPoller:
         RetriedCall(self._host, request, lambda reply: self._answered(task, reply))
 
     def _answer_query(self, task: rq.PollWorkflowTaskQueueResponse, outcome: WorkflowTaskOutcome) -> None:
+        if outcome.failure is not None:
+            self._evict(task.execution.run_id)
         result = outcome.query_result or rq.WorkflowQueryResult(failure=outcome.failure or Failure("no answer"))
         request = rq.RespondQueryTaskCompleted(task.query_token, result)
         RetriedCall(self._host, request, lambda reply: self._answered(task, None))
@@ -231,10 +247,16 @@ class WorkflowTaskPoller:
     def _answered(self, task: rq.PollWorkflowTaskQueueResponse, reply: Any) -> None:
         self._task_over()
         cached = self._cache.get(task.execution.run_id)
-        if isinstance(reply, ServiceError):
+        if isinstance(reply, ServiceError) or (cached is not None and cached.run.completed):
             self._evict(task.execution.run_id)
-        elif cached is not None and cached.run.completed:
-            self._evict(task.execution.run_id)
+
+
+def _before_next_task(task: rq.PollWorkflowTaskQueueResponse) -> list[HistoryEvent]:
+    """The events of a query's task, without a workflow task that came meanwhile: that is for whoever gets it."""
+    for index, event in enumerate(task.events):
+        if event.__class__ is WorkflowTaskScheduled and event.event_id > task.previous_started_event_id:
+            return task.events[:index]
+    return task.events
 
 
 def _nothing() -> None:
