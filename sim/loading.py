@@ -113,7 +113,7 @@ def load_module(where: str) -> ModuleType:
         if path != where:
             return _load_file(path)
         raise MisuseError(f"{where} is no Python file: give a file that ends with .py, or a module name")
-    if "" not in sys.path:
+    if "" not in sys.path and where.partition(".")[0] not in sys.modules:
         _make_importable(Path.cwd())
     return _import(where, where)
 

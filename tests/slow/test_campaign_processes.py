@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from stormproof.engine.core.errors import InternalError, MisuseError
-from stormproof.sim.campaign import CampaignInterrupted, ExitCode, RunStatus, run_campaign
+from stormproof.sim import loading
+from stormproof.sim.campaign import CampaignInterrupted, ExitCode, Progress, RunStatus, run_campaign
 from stormproof.sim.campaign.hash_seeds import hash_seed_of
 from stormproof.sim.campaign.job import Job
 from stormproof.sim.campaign.journal import JournalReader
@@ -26,6 +28,14 @@ if FAKES not in sys.path:
 
 MAIN = "campaign_fakes:main"
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+
+
+@pytest.fixture(autouse=True)
+def _own_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folders = list(loading.users_folders)
+    yield
+    loading.users_folders[:] = folders
 
 
 def fake(name: str) -> str:
@@ -129,11 +139,15 @@ def test_a_campaign_that_a_simulation_process_begins_is_refused() -> None:
 @POSIX
 def test_an_interrupted_campaign_keeps_what_is_done_and_leaves_no_process(tmp_path: Path) -> None:
     path = tmp_path / "results.db"
-    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def interrupt(progress: Progress) -> None:
+        if progress.done > 10:
+            os.kill(os.getpid(), signal.SIGINT)
+
     with pytest.raises(CampaignInterrupted) as caught:
-        run_campaign(MAIN, seeds=5000, jobs=2, results=path, runner=fake("slow"))
+        run_campaign(MAIN, seeds=5000, jobs=2, results=path, runner=fake("slow"), on_progress=interrupt)
     done = caught.value.result.rows
-    assert 0 < len(done) < 5000
+    assert 10 < len(done) < 5000
     assert children() == []
     store = open_store(path)
     assert list(store.rows(1)) == done
