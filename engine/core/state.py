@@ -188,7 +188,6 @@ def _execution_closed(state: MutableState, event: HistoryEvent) -> None:
     state.timers.clear()
     state.timer_ids.clear()
     state.timer_queue.clear()
-    state.buffered.clear()
 
 
 def _cancel_requested(state: MutableState, event: ev.WorkflowExecutionCancelRequested) -> None:

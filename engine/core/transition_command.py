@@ -409,6 +409,7 @@ _PLAN: dict[type[cm.Command], Callable[[CommandPlan, Any], HistoryEvent]] = {
 
 def apply_plan(work: Work, plan: CommandPlan) -> None:
     """Fold the planned events, in order, with what each of them asks of the outbox."""
+    assert work.state.next_event_id == plan.completed_event_id + 1
     for started_event_id in plan.unbuffered:
         _drop_buffered_fire(work, started_event_id)
     for event in plan.events:

@@ -265,7 +265,7 @@ class Work:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def close(self, event: HistoryEvent) -> None:
-        """Close the run with ``event``: nothing of it is due any more, and what was buffered is dropped."""
+        """Close the run with ``event``: nothing of it is due any more."""
         state = self.state
         for activity in state.activities.values():
             self.drop_activity(activity)
@@ -278,8 +278,7 @@ class Work:
             self.drop_backoff()
         self.end_workflow_task()
         self.clear_sticky()
-        if state.buffered:
-            self._buffered_changed = True
+        assert not state.buffered, "a run closes by command only with nothing buffered, and by force after a flush"
         self.append(event)
         self.transition.closed = True
 

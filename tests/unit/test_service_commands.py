@@ -240,10 +240,10 @@ def test_a_timer_whose_fire_was_dropped_needs_no_other_task(service: Any) -> Non
     service.signal()
     service.poll()
     service.fire("timer/5")
-    service.complete(cm.CancelTimer("t"))
-    # "u" was due as well: it fired in the same transaction and is still buffered
+    service.complete(cm.CancelTimer("u"))
+    # "u" was due as well and fired in the same transaction; "t" is still buffered
     assert service.names[-3:] == ["TimerCanceled", "TimerFired", "WorkflowTaskScheduled"]
-    assert service.events[-2].timer_id == "u"
+    assert (service.events[-3].timer_id, service.events[-2].timer_id) == ("u", "t")
 
 
 def test_a_timer_id_is_free_again_once_its_fire_is_buffered(service: Any) -> None:
@@ -407,3 +407,19 @@ def test_no_more_than_2000_activities_at_a_time(service: Any, refused: Refused) 
         "of 2000"
     )
     assert service.events[-1].cause is Cause.PENDING_ACTIVITIES_LIMIT_EXCEEDED
+    # one that ends in the same task makes room for another, and for one only
+    free = cm.RequestCancelActivityTask(service.activity("7"))
+    service.poll()
+    service.complete(free, activity("room"))
+    service.poll()
+    another = cm.RequestCancelActivityTask(service.activity("8"))
+    assert (
+        "has reached the per-workflow limit"
+        in refused(service.complete, another, activity("9a"), activity("9b")).message
+    )
+
+
+def test_the_limit_counts_the_activities_of_the_same_task(service: Any, refused: Refused) -> None:
+    service.poll()
+    commands = [activity(str(number)) for number in range(2001)]
+    assert refused(service.complete, *commands).message.startswith("PendingActivitiesLimitExceeded")

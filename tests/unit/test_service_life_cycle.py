@@ -278,6 +278,7 @@ def test_a_termination_fails_the_started_task_and_flushes(service: Any) -> None:
 def test_a_termination_does_not_care_about_a_task_that_nobody_has(service: Any) -> None:
     service.terminate()
     assert service.names[2:] == ["WorkflowExecutionTerminated"]
+    assert service.state.workflow_task is None
 
 
 def test_requests_to_another_chain_are_not_found(service: Any, refused: Refused) -> None:
@@ -403,6 +404,15 @@ def test_runs_of_a_chain_are_at_least_a_second_apart(open_service: Any) -> None:
     lifetime_us = service.now_us - service.events[0].time_us
     service.run_id = service.events[-1].new_execution_run_id
     assert service.events[0].first_workflow_task_backoff_us == SECOND_US - lifetime_us
+
+
+def test_a_backoff_that_is_long_enough_stays_as_it_is(open_service: Any) -> None:
+    service = open_service()
+    service.start(retry_policy=RetryPolicyData(initial_interval_us=600_000))
+    service.now_us += 500_000
+    service.turn(cm.FailWorkflowExecution(Failure("no")))
+    service.run_id = service.events[-1].new_execution_run_id
+    assert service.events[0].first_workflow_task_backoff_us == 600_000
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------

@@ -168,6 +168,7 @@ def test_a_failed_task_is_tried_again_as_a_transient_one(service: Any) -> None:
     ]
     assert service.events[4:6] == response.events
     assert service.events[4].attempt == 2
+    assert service.events[-1].workflow_task_completed_event_id == service.events[-2].event_id
     assert service.record == {"request/start-1": service.record["request/start-1"]}
 
 
