@@ -36,6 +36,7 @@ from . import simpy_bridge
 from .choices import Choices
 from .detached import detached_from_asyncio
 from .digest import Digest
+from .garbage import ENTRIES_PER_COLLECTION, collect_young
 from .process import NodeDead
 from .real_clock import real_monotonic_ns
 
@@ -367,7 +368,11 @@ class Kernel(simpy.Environment):
 
     def _run(self, until_us: int | None, events: int | None, deadline_ns: int | None) -> StopReason:
         left = events
+        collect_at = self.current_cause + ENTRIES_PER_COLLECTION
         while True:
+            if self.current_cause >= collect_at:
+                collect_young()
+                collect_at += ENTRIES_PER_COLLECTION
             size = SLICE if left is None else min(SLICE, left)
             before = self.current_cause
             try:

@@ -313,13 +313,25 @@ def source_of(incarnation: Incarnation) -> str:
 
 def digest_text(execution: Execution, events: list[HistoryEvent]) -> bytes:
     """What of committed events goes into the digest: types, ids and payloads; no messages and no stack traces."""
-    parts = [execution.workflow_id.encode()]
+    text = execution.workflow_id.encode()
     for event in events:
-        parts.append(b"%d%s" % (event.event_id, type(event).__name__.encode()))
-        payloads = getattr(event, "input", None) or getattr(event, "result", None)
-        if payloads:
-            parts.extend(payload.data for payload in payloads)
-    return b"|".join(parts)
+        kind = event.__class__
+        digested = _DIGESTED.get(kind) or _digested(kind)
+        text += digested[0] % event.event_id
+        if digested[1]:
+            for payload in getattr(event, digested[1]):
+                text += b"|" + payload.data
+    return text
+
+
+_DIGESTED: dict[type, tuple[bytes, str]] = {}
+"""Event class to what ``digest_text`` makes of it: its id and name, and the field whose payloads follow."""
+
+
+def _digested(kind: type[HistoryEvent]) -> tuple[bytes, str]:
+    fields = [name for name in ("input", "result") if name in kind.__dataclass_fields__]
+    found = _DIGESTED[kind] = (b"|%d" + kind.__name__.encode(), fields[0] if fields else "")
+    return found
 
 
 def describe(event: HistoryEvent) -> str:
