@@ -68,12 +68,14 @@ class RetriedCall:
         self._on_reply = on_reply
         self._options = options
         self._long_poll = long_poll
-        self._attempt = 0
+        self._attempt = 1
         self._interval_us = options.initial_interval_us
         self._started_us = host.now_us()
-        self._send()
+        # The first sending, as _again does it: nearly all calls need no other.
+        timeout_us = LONG_POLL_TIMEOUT_US if long_poll else CALL_TIMEOUT_US
+        host.call_service(request, self._replied, timeout_us=timeout_us, long_poll=long_poll)
 
-    def _send(self) -> None:
+    def _again(self) -> None:
         self._attempt += 1
         timeout_us = LONG_POLL_TIMEOUT_US if self._long_poll else CALL_TIMEOUT_US
         self._host.call_service(self._request, self._replied, timeout_us=timeout_us, long_poll=self._long_poll)
@@ -83,7 +85,7 @@ class RetriedCall:
             delay_us = self._next_delay_us()
             elapsed_max_us = self._options.elapsed_max_us
             if not elapsed_max_us or self._host.now_us() - self._started_us + delay_us <= elapsed_max_us:
-                self._host.call_later(delay_us, self._send)
+                self._host.call_later(delay_us, self._again)
                 return
         self._on_reply(reply)
 

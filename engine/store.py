@@ -170,7 +170,8 @@ class MemoryStore:
         record = row.record
         for name in transition.record_delete:
             record.pop(name, None)
-        record.update(transition.record_put)
+        if transition.record_put:
+            record.update(transition.record_put)
         outbox = row.outbox
         for name in transition.outbox_delete:
             outbox.pop(name, None)

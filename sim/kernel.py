@@ -205,8 +205,9 @@ class Kernel(simpy.Environment):
         self.running = False
         """Whether ``run`` is under way."""
         self.tracing = tracing
-        self._heap = cast("list[tuple[int, int, int, Entry]]", self._queue)
-        self._next_sequence = self._eid.__next__
+        # What `schedule` and `sim/network.py` push to: (time, priority, sequence, entry).
+        self.heap = cast("list[tuple[int, int, int, Entry]]", self._queue)
+        self.next_sequence = self._eid.__next__
         self._contests: list[_Contest] = []
         self._cancelled = 0
         self._stopping = False
@@ -262,23 +263,12 @@ class Kernel(simpy.Environment):
         entry = Entry(self, callback, args, lane, self.current_cause)
         if self.tracing:
             entry.trace_cause = self.trace_cause
-        heappush(self._heap, (self.now_us + delay_us, priority, self._next_sequence(), entry))
+        heappush(self.heap, (self.now_us + delay_us, priority, self.next_sequence(), entry))
         return entry
 
     def process(self, generator: simpy.events.ProcessGenerator) -> simpy.Process:
         """A SimPy process. Exceptions cross from one process to another unchanged."""
         return simpy.Process(self, cast("Any", simpy_bridge.OpeningGenerator(generator)))
-
-    def post(self, entry: Entry, at_us: int) -> None:
-        """Let a free entry happen at ``at_us``: ``schedule`` for hot paths that own their entry and have filled it in.
-
-        An entry is free before its first post and again once it happened, so one object can serve a message and its
-        answer.
-        """
-        entry.cause = self.current_cause
-        if self.tracing:
-            entry.trace_cause = self.trace_cause
-        heappush(self._heap, (at_us, 0, self._next_sequence(), entry))
 
     def _schedule_other(self, event: Any, priority: int, rest: tuple[Any, ...]) -> None:
         """SimPy schedules one of its own events. Its normal priority, 1, is our 0."""
@@ -292,9 +282,9 @@ class Kernel(simpy.Environment):
     def entry_cancelled(self) -> None:
         """An entry tells that it was cancelled: when most of a long heap is cancelled, it is made anew."""
         self._cancelled += 1
-        if self._cancelled > 100 and self._cancelled * 2 > len(self._heap):
-            self._heap[:] = [item for item in self._heap if item[3].callback is not None]
-            heapify(self._heap)
+        if self._cancelled > 100 and self._cancelled * 2 > len(self.heap):
+            self.heap[:] = [item for item in self.heap if item[3].callback is not None]
+            heapify(self.heap)
             self._cancelled = 0
 
     # --- running
@@ -361,10 +351,10 @@ class Kernel(simpy.Environment):
         for contest in self._contests:
             for entry in contest.entries():
                 entry.callback, entry.args = None, ()
-        for item in self._heap:
+        for item in self.heap:
             item[3].callback, item[3].args = None, ()
         self._contests.clear()
-        self._heap.clear()
+        self.heap.clear()
 
     def _run(self, until_us: int | None, events: int | None, deadline_ns: int | None) -> StopReason:
         left = events
@@ -390,7 +380,7 @@ class Kernel(simpy.Environment):
 
     def _slice(self, size: int, until_us: int | None) -> StopReason | None:
         """Process up to ``size`` entries. The hot loop: what it can keep in a local name, it keeps there."""
-        heap, contests = self._heap, self._contests
+        heap, contests = self.heap, self._contests
         extend = self.digest.extend
         extras = self.tracing or self.digest.keeps_text
         limit_us = FOREVER if until_us is None else until_us
@@ -444,7 +434,7 @@ class Kernel(simpy.Environment):
 
     def _from_contest(self) -> Entry | None:
         """The next of those that are ready together; ``None``: something more urgent is on the heap, or none left."""
-        heap, contests = self._heap, self._contests
+        heap, contests = self.heap, self._contests
         while contests:
             contest = contests[-1]
             while heap:

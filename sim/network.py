@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from heapq import heappush
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..engine.core.errors import ServiceError
@@ -218,7 +219,9 @@ class Network:
             at_us += treatment.delay_us
             copies = treatment.copies
         self.messages += 1
-        connection = sender.connections.get(target) or self._connect(sender, target)
+        connection = sender.connections.get(target)
+        if connection is None:
+            connection = self._connect(sender, target)
         if at_us <= connection.arrives_us:
             at_us = connection.arrives_us + 1
         connection.arrives_us = at_us
@@ -229,7 +232,12 @@ class Network:
         call.callback = deliver
         call.args = args
         call.lane = connection.lane
-        kernel.post(call, at_us)
+        # As Kernel.schedule does it, in place: messages are most of what a kernel does. The call is its own entry, free
+        # before its request is sent and again once that has arrived.
+        call.cause = kernel.current_cause
+        if kernel.tracing:
+            call.trace_cause = kernel.trace_cause
+        heappush(kernel.heap, (at_us, 0, kernel.next_sequence(), call))
 
     def _treatment(self, source: str, target: str, kind: str) -> Treatment:
         total = Treatment()

@@ -41,7 +41,10 @@ class Dispatcher:
         for key in transition.outbox_delete:
             self.timers.remove(execution, key)
         for key, task in transition.outbox_add.items():
-            self.dispatch(execution, key, task)
+            if task.__class__ is rq.TimerTask:
+                self.timers.add(execution, key, task)
+            else:
+                self._line.append((execution, task))  # type: ignore[arg-type]  # no timer, so one of the others
 
     def dispatch(self, execution: rq.Execution, key: str, task: rq.OutboxTask) -> None:
         """Set a timer, or put a task into the line."""
@@ -52,10 +55,10 @@ class Dispatcher:
 
     def drain(self) -> None:
         """Offer the tasks in the line to pollers; what follows from that joins the line."""
-        if self._draining:
+        line = self._line
+        if not line or self._draining:
             return
         self._draining = True
-        line = self._line
         while line:
             execution, task = line.popleft()
             if isinstance(task, rq.WorkflowTaskReady):

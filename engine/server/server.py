@@ -81,7 +81,8 @@ class Server:
 
     def change(self, request: Any, reply: Reply) -> None:
         """Run one transition of the run that ``request`` names. What is to be dispatched waits for ``drain``."""
-        execution = request.task_token.execution if hasattr(request, "task_token") else request.execution
+        token = getattr(request, "task_token", None)
+        execution = request.execution if token is None else token.execution
         run = self.cache.find(execution)
         if run is None:
             reply(not_found(execution))
@@ -136,18 +137,24 @@ class Server:
             if other is not None:
                 self._refused(other)
             return False
-        written = [(run, commit.transition, version)]
-        if other is not None and commit.also is not None:
-            pair = (other, commit.also.transition, commit.also.expected_version + 1)
-            written.insert(0 if other_first else 1, pair)
-        for one, transition, new_version in written:
-            one.version = new_version
-            one.events.extend(transition.events)
-            if new_version == 1:
-                self.cache.add(one)
-            host.committed(one.execution, one, transition)
+        if other is None or commit.also is None:
+            self._written(run, commit.transition, version)
+        else:
+            pairs = [(run, commit.transition, version)]
+            other_version = commit.also.expected_version + 1
+            pairs.insert(0 if other_first else 1, (other, commit.also.transition, other_version))
+            for one, transition, new_version in pairs:
+                self._written(one, transition, new_version)
         host.reach("engine.after_commit", run.execution.workflow_id)
         return True
+
+    def _written(self, run: LoadedRun, transition: Transition, version: int) -> None:
+        """A run was written: bring what is in memory up to date, and tell the world."""
+        run.version = version
+        run.events += transition.events
+        if version == 1:
+            self.cache.add(run)
+        self.host.committed(run.execution, run, transition)
 
     def _refused(self, run: LoadedRun) -> None:
         """Somebody else wrote: what is in memory is not what is in the store."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any
 
 from ..core.requests import Execution, TimerTask
 from ..host import Cancellable, Host
@@ -27,11 +26,17 @@ class TimerQueue:
         self._sequence += 1
         self._live[(execution.namespace, execution.run_id, key)] = self._sequence
         heappush(self._heap, (task.due_us, self._sequence, execution, key, task))
-        self._arm()
+        if self._wake is None or task.due_us < self._wake_at_us:
+            self._arm()
 
     def remove(self, execution: Execution, key: str) -> None:
         """Forget a timer; does nothing when there is none."""
         self._live.pop((execution.namespace, execution.run_id, key), None)
+
+    def keys(self, execution: Execution) -> list[str]:
+        """The keys of the timers that are set for a run."""
+        named = (execution.namespace, execution.run_id)
+        return [key for *run, key in self._live if tuple(run) == named]
 
     def _is_live(self, entry: tuple[int, int, Execution, str, TimerTask]) -> bool:
         return self._live.get((entry[2].namespace, entry[2].run_id, entry[3])) == entry[1]
@@ -61,6 +66,3 @@ class TimerQueue:
                 del self._live[(entry[2].namespace, entry[2].run_id, entry[3])]
                 self._on_due(entry[2], entry[3], entry[4])
         self._arm()
-
-
-__all__: list[Any] = ["TimerQueue"]
