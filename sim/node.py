@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from datetime import tzinfo
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..engine.activity import ActivityEvent
@@ -178,8 +179,10 @@ class Incarnation:
             NodeDead: The process died of it.
         """
         world = self.world
-        if world.observers:
-            world.reach(point, self.name, subject, detail)
+        observers = world.observers
+        if observers:
+            for observer in observers:
+                observer(point, self.name, subject, detail)
             world.threads.leave_if_dead()
             require_alive(self)
 
@@ -219,6 +222,7 @@ class Node:
         self.skew_us = 0
         self.zone: tzinfo | None = None
         self.retired = False
+        self.task_queues: dict[str, bool] = {}
         self.incarnation: Incarnation | None = None
         self._program = program
         self._count = 0
@@ -258,17 +262,23 @@ class Node:
         if self._stopping is incarnation:
             return
         self._stopping = incarnation
-
-        def stopped() -> None:
-            if incarnation.alive:
-                incarnation.trace("stop", f"{self.name} has shut down")
-                self._end(incarnation)
-
         incarnation.trace("shutdown", f"{self.name} is asked to shut down")
+        # Soon, as a signal reaches a process: never in the middle of what its code or its machines are doing.
+        self.world.kernel.schedule(0, self._shut_down, incarnation, lane=self.lane)
+
+    def _shut_down(self, incarnation: Incarnation) -> None:
+        if not incarnation.alive:
+            return
         if incarnation.program is None:
-            stopped()
+            self._stopped(incarnation)
         else:
+            stopped = partial(self.world.kernel.schedule, 0, self._stopped, incarnation, lane=self.lane)
             incarnation.context.run(incarnation.program.shutdown, stopped)
+
+    def _stopped(self, incarnation: Incarnation) -> None:
+        if incarnation.alive:
+            incarnation.trace("stop", f"{self.name} has shut down")
+            self._end(incarnation)
 
     def _end(self, incarnation: Incarnation) -> None:
         self.incarnation = None

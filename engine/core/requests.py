@@ -1,7 +1,7 @@
 """Requests to the service and their responses, named as the calls of Temporal's WorkflowService.
 
-``Client requests`` and ``worker requests`` come over the network; ``internal requests`` are made by the server itself when
-it matches a task with a poller or when a timer is due. All of them that touch a run are handled by
+``Client requests`` and ``worker requests`` come over the network; ``internal requests`` are made by the server itself
+when it matches a task with a poller or when a timer is due. All of them that touch a run are handled by
 ``engine/core/transition.py``.
 """
 
