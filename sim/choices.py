@@ -12,7 +12,7 @@ Every draw enters the digest as ``(label code, count, value)``; the code is the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from struct import unpack
 from typing import TypeVar
@@ -195,11 +195,10 @@ class Choices:
         return unused
 
     def _open(self, label: str) -> _Line:
-        name = label.partition(".")[0]
+        name, code = _named(label)
         stream = self._streams.get(name)
         if stream is None:
             stream = self._streams[name] = _Stream(self._key, name)
-        code = crc32(label.encode())
         self.digest.names[code] = label
         line = _Line(code, stream, self._recorded.get(label, ()), self._overrides.get(label, {}))
         self._lines[label] = line
@@ -251,6 +250,12 @@ class Workload:
     def uuid(self, purpose: str = "uuid") -> str:
         """A UUID."""
         return self._choices.uuid(f"{self._name}.{purpose}")
+
+
+@lru_cache(maxsize=1024)
+def _named(label: str) -> tuple[str, int]:
+    """A label's stream and code: a run opens some dozens of labels, and the next run the same ones."""
+    return label.partition(".")[0], crc32(label.encode())
 
 
 def _log2(value: int) -> int:

@@ -12,11 +12,12 @@ number, never by when ``flush`` happens to be called, so that checkpoints of two
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import blake2b
-from struct import Struct, pack
 
 DRAW = -1
 """In place of a time: the entry is a draw of ``Choices``, ``(DRAW, label code, count, value)``."""
@@ -26,7 +27,6 @@ BYTES = -2
 ENTRIES_PER_CHUNK = 256
 ENTRIES_PER_CHECKPOINT = 1024
 _INTEGERS_PER_CHUNK = ENTRIES_PER_CHUNK * 4
-_CHUNK = Struct(f"<{_INTEGERS_PER_CHUNK}q")
 
 Checkpoint = tuple[int, str]
 
@@ -99,7 +99,7 @@ class Digest:
         while len(buffer) >= _INTEGERS_PER_CHUNK:
             chunk = buffer[:_INTEGERS_PER_CHUNK]
             del buffer[:_INTEGERS_PER_CHUNK]
-            self._hash.update(_CHUNK.pack(*chunk))
+            self._hash.update(_packed(chunk))
             for _ in range(chunk[0::4].count(BYTES)):
                 self._hash.update(self._blobs.pop(0))
             if self._keep is not None:
@@ -112,7 +112,7 @@ class Digest:
         """The digest of all entries so far."""
         self.flush()
         final = self._hash.copy()
-        final.update(pack(f"<{len(self.buffer)}q", *self.buffer))
+        final.update(_packed(self.buffer))
         for blob in self._blobs:
             final.update(blob)
         return final.hexdigest()
@@ -151,6 +151,14 @@ class Digest:
             text = f"{name} at {time_us} us: {a}, {b}"
         note = self._notes.get(number)
         return f"{number}: {text}" if note is None else f"{number}: {text}: {note}"
+
+
+def _packed(entries: list[int]) -> bytes:
+    """Little-endian words of 64 bits; a third of the time that ``struct`` takes for so many."""
+    words = array("q", entries)
+    if sys.byteorder == "big":
+        words.byteswap()
+    return words.tobytes()
 
 
 @contextmanager

@@ -63,9 +63,6 @@ class VirtualFuture(asyncio.Future[T]):
     def __hash__(self) -> int:
         return self.number
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
 
 class VirtualTask(asyncio.Task[T]):
     """A task whose place in a set doesn't depend on its address."""
@@ -76,6 +73,3 @@ class VirtualTask(asyncio.Task[T]):
 
     def __hash__(self) -> int:
         return self.number
-
-    def __eq__(self, other: object) -> bool:
-        return self is other

@@ -37,8 +37,13 @@ from .version import VERSION
 from .watchdog import watched
 from .world import World
 
+PYTHON_VERSION = platform.python_version()
+
 SETTLE_US = 60_000_000
 """How long a world goes on after everything has closed, so that late effects of lost calls are seen: one minute."""
+
+EXPECTED_ERRORS = (WorkflowFailureError, RPCError)
+"""What a client must reckon with. That main ended so is noted, and judged by what it means for the workflows."""
 
 
 class FaultSession(Protocol):
@@ -118,7 +123,9 @@ class _Run:
 
     def _main_ended(self, task: Any) -> None:
         self.main_done = True
-        self.main_error = asyncio.CancelledError("main was cancelled") if task.cancelled() else task.exception()
+        error = self.main_error = asyncio.CancelledError("cancelled") if task.cancelled() else task.exception()
+        if isinstance(error, EXPECTED_ERRORS):
+            self.world.notes.append(f"main ended with {type(error).__name__}: {error}")
         self.world.trace("driver", "driver", "main has ended" if self.main_error is None else "main has raised")
         if self.main_error is not None and not isinstance(self.main_error, Exception):
             self.world.kernel.stop()
@@ -170,12 +177,13 @@ class _Run:
         world = self.world
         stopped_by, detail = self._stopped(result)
         kernel = world.kernel
+        checkpoints = world.digest.checkpoints
         return RunRecord(
             seed=seed,
             scenario=reference,
             options=self.options,
             stormproof_version=VERSION,
-            python_version=platform.python_version(),
+            python_version=PYTHON_VERSION,
             python_hash_seed=os.environ.get("PYTHONHASHSEED", "random"),
             choices_overrides=dict(self.options.overrides or {}),
             faults_planned=[] if self.faults is None else self.faults.planned(),
@@ -187,8 +195,8 @@ class _Run:
             ],
             ledgers=self.services.ledgers(),
             outcomes=[outcome_of(run) for run in world.runs.values()],
-            digest="" if stopped_by in ("real_time", "spinning") else world.digest.hexdigest(),
-            checkpoints=[list(checkpoint) for checkpoint in world.digest.checkpoints],
+            digest="" if stopped_by in ("real_time", "spinning") else checkpoints[-1][1],
+            checkpoints=[list(checkpoint) for checkpoint in checkpoints],
             statistics={
                 "events": kernel.current_cause,
                 "messages": world.network.messages,
@@ -227,7 +235,7 @@ class _Run:
 
     def _error(self) -> str:
         error = self.main_error
-        if error is None or isinstance(error, WorkflowFailureError | RPCError):
+        if error is None or isinstance(error, EXPECTED_ERRORS):
             return ""
         return f"{type(error).__name__}: {error}"
 
