@@ -14,6 +14,7 @@ import gc
 import statistics
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,7 @@ from stormproof.engine.converter import DataConverter
 from stormproof.engine.core.definition import WorkflowDefinition
 from stormproof.engine.replayer import replay
 from stormproof.sim.choices import Choices
+from stormproof.sim.http import installed_http
 from stormproof.sim.network import Call
 from stormproof.sim.node import Incarnation
 from stormproof.sim.options import RunOptions
@@ -38,6 +40,9 @@ from stormproof.worker import Worker
 
 SIMPY_REFERENCE = 1_300_000
 """Bare SimPy timeouts a second on the machine for which the wanted figures were given."""
+
+EVENTS_PER_STEP = 6
+"""Of an activity in a history: scheduled, started, completed, and the workflow task that follows."""
 
 
 @activity.defn
@@ -58,9 +63,22 @@ class ThreeSteps:
         return number
 
 
+@workflow.defn
+class ManySteps:
+    """As many activities as it is told, one after the other."""
+
+    @workflow.run
+    async def run(self, count: int) -> int:
+        """Returns ``count``."""
+        number = 0
+        for _ in range(count):
+            number = await workflow.execute_activity(step, number, start_to_close_timeout=timedelta(seconds=10))
+        return number
+
+
 def worker(client: Client) -> Worker:
     """One worker process."""
-    return Worker(client, task_queue="bench", workflows=[ThreeSteps], activities=[step])
+    return Worker(client, task_queue="bench", workflows=[ThreeSteps, ManySteps], activities=[step])
 
 
 def scenario(executions: int, at_once: int) -> Scenario:
@@ -74,6 +92,44 @@ def scenario(executions: int, at_once: int) -> Scenario:
         await asyncio.gather(*(lane(first) for first in range(at_once)))
 
     return Scenario(workload, workers=[WorkerGroup(worker, count=2)])
+
+
+def long_scenario(events: int) -> Scenario:
+    """One execution with a history of about so many events."""
+
+    async def workload(client: Client) -> None:
+        await client.execute_workflow(ManySteps.run, events // EVENTS_PER_STEP, id="long", task_queue="bench")
+
+    return Scenario(workload, workers=[WorkerGroup(worker, count=2)])
+
+
+def long_history(events: int) -> None:
+    """An execution that reaches so many events, checked by one replay of all of them."""
+    record = run_scenario(long_scenario(events), seed=1, options=RunOptions(faults=False, checks=False))
+    assert replay(record.histories[0].events, WorkflowDefinition.of(ManySteps), DataConverter.default).ok
+
+
+def closed_footprint_kb(executions: int) -> float:
+    """What a closed execution holds in memory until its world ends, in KB: server, store, record and choices together.
+
+    Taken between two moments of one run, so that what a world costs without any execution is not in it.
+    """
+    held: list[int] = []
+
+    async def workload(client: Client) -> None:
+        for number in range(2 * executions + 1):
+            if number % executions == 0:
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+            await client.execute_workflow(ThreeSteps.run, number, id=f"run-{number}", task_queue="bench")
+
+    tracemalloc.start()
+    try:
+        options = RunOptions(faults=False, checks=False)
+        run_scenario(Scenario(workload, workers=[WorkerGroup(worker, count=2)]), seed=1, options=options)
+    finally:
+        tracemalloc.stop()
+    return (held[2] - held[1]) / executions / 1024
 
 
 def simpy_timeouts(count: int) -> None:
@@ -212,13 +268,15 @@ def measure_all(executions: int, rounds: int) -> dict[str, Row]:
         print(f"measuring {name} ...", file=sys.stderr)
         rows[key] = measure(name, count, rounds, work)
 
-    with installed_patches():
+    with installed_patches(), installed_http():
         record = one_world(200)
         add("simpy", "bare SimPy timeouts (reference)", 300_000, lambda: simpy_timeouts(300_000))
         add("one", "3-activity executions, one world, no faults", executions, lambda: one_world(executions))
         add("fresh", "3-activity executions, a world each, no faults", executions // 2, lambda: fresh_worlds(executions // 2))
         add("faults", "3-activity executions, a world each, faults and checks", executions // 2, lambda: faulty_worlds(executions // 2))
         add("replay", "cold replays of 23 events, every workflow task checked", 200, lambda: replays(record))
+        add("events_500", "events of a history of 500, run and replayed", 5_000, lambda: [long_history(500) for _ in range(10)])
+        add("events_5000", "events of a history of 5,000, run and replayed", 5_000, lambda: long_history(5_000))
         add("messages", "messages between nodes", 50_000, lambda: kernel_messages(50_000))
         add("simpy_messages", "SimPy process and Store per message (reference)", 50_000, lambda: simpy_messages(50_000))
     add("real", "the real SDK's Replayer, same histories (reference)", 50, lambda: real_replays(record, 50))
@@ -236,6 +294,10 @@ def table(rows: dict[str, Row]) -> str:
     lines.append("")
     lines.append(f"wanted = 1,500 and 800 where bare SimPy makes {SIMPY_REFERENCE:,} timeouts a second, scaled by {scale:.2f}")
     lines.append(f"replays: {rows['replay'].median / rows['real'].median:.0f} times the real Replayer")
+    lines.append(
+        f"cost of an event at 5,000 events: {rows['events_500'].median / rows['events_5000'].median:.2f} of that at 500"
+    )
+    lines.append(f"memory of a closed execution of 23 events: {closed_footprint_kb(200):.1f} KB")
     lines.append(f"messages: {rows['messages'].median / rows['simpy_messages'].median:.1f} times a SimPy process and Store each")
     return "\n".join(lines)
 
