@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Concatenate, TypedDict, overload
+from typing import Any, Concatenate, TypedDict, Unpack, overload
 
-from typing_extensions import Unpack
+
 
 from .callable_types import (
     UNSET,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..sim.record import Outcome, RunRecord
+from ..sim.stuck import ABANDONED
 from ..sim.verdict import Truth, Verdict
 
 STOPPED_UNJUDGED = {"events": True, "real_time": True}
@@ -42,6 +43,8 @@ class Liveness:
             text = f"{workflow_id} was open when the run was cut off by its budget of {record.stopped_by}"
             return Verdict("P5", workflow, Truth.UNKNOWN, text, workflow_id=workflow_id)
         why = _waits(record, workflow, workflow_id)
+        if why.startswith(ABANDONED):
+            return Verdict("P5", workflow, Truth.UNKNOWN, f"{workflow_id} is open: {why}", workflow_id=workflow_id)
         text = f"{workflow_id} never closes: {why}"
         evidence = [{"time_us": record.statistics.get("virtual_us", 0), "text": why}]
         return Verdict("P5", workflow, Truth.FALSE, text, evidence, workflow_id)

@@ -76,6 +76,7 @@ def worker_program(settings: Callable[[], WorkerSettings]) -> Callable[[Any], Wo
         made = settings()
         evict = incarnation.world.evict_every_task
         made = replace(made, identity=made.identity or incarnation.name, evict_every_task=evict)
+        incarnation.node.task_queues[made.task_queue] = True
         incarnation.world.register(made)
         return WorkerProgram(incarnation, made)
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..engine.server.server import Server
     from .world import RunState, World
 
+ABANDONED = "main has shut its worker down"
+"""How the reason of a run begins that no worker is left for, because the driver ended the last one."""
+
 LISTED_MAX = 5
 """So many of the things that a run waits for are named."""
 
@@ -32,6 +35,8 @@ def waits_for(world: World, run: RunState) -> str:
     assert stored is not None
     state = rebuild(stored.events, stored.record, namespace=run.execution.namespace)
     reasons = []
+    if _is_abandoned(world, state.task_queue):
+        reasons.append(ABANDONED)
     task = _pending_workflow_task(state, run.events)
     if task:
         reasons.append(task)
@@ -45,6 +50,12 @@ def waits_for(world: World, run: RunState) -> str:
     if not reasons:
         return "waits for a signal that nobody will send, or for a condition that nothing can make true"
     return ", and ".join(reasons)
+
+
+def _is_abandoned(world: World, task_queue: str) -> bool:
+    """Has the driver itself shut down every worker of this queue?"""
+    workers = [node for node in world.nodes.values() if task_queue in node.task_queues]
+    return bool(workers) and all(node.retired for node in workers)
 
 
 def _listed(names: list[str]) -> str:

@@ -24,6 +24,7 @@ from .properties.effect_at_most_once import EffectAtMostOnce
 from .properties.liveness import Liveness
 from .properties.replay_determinism import ReplayDeterminism
 from .sim.choices import Choices
+from .sim.loading import find_reference
 from .sim.options import RunOptions
 from .sim.patches import installed_patches
 from .sim.record import RunRecord
@@ -194,7 +195,7 @@ def simulator(target: Any, reference: str = "") -> Simulator:
     for known, known_reference, found in _simulators:
         if known is target and known_reference == reference:
             return found
-    made = Simulator(as_scenario(target), reference)
+    made = Simulator(as_scenario(target), reference or find_reference(target))
     _simulators.append((target, reference, made))
     del _simulators[:-_SIMULATORS_MAX]
     return made

@@ -70,7 +70,7 @@ ACTIVITIES = [reserve_stock, take_payment, book_courier, release_stock, refund_p
 
 @workflow.defn
 class Fulfil:
-    """A, then B, then C; if C can't be done within a day, everything is undone, in reverse."""
+    """A, then B, then C; if C can't be done within five minutes, everything is undone, in reverse."""
 
     @workflow.run
     async def run(self, order: Order) -> str:
@@ -87,8 +87,8 @@ class Fulfil:
                 book_courier,
                 order,
                 start_to_close_timeout=timedelta(seconds=15),
-                schedule_to_close_timeout=timedelta(days=1),
-                retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=5)),
+                schedule_to_close_timeout=timedelta(minutes=5),
+                retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1)),
             )
         except ActivityError:
             for step in reversed(undo):
