@@ -81,7 +81,18 @@ def replay(
     Raises:
         MisuseError: This is no history.
     """
-    events = list(history_events)
+    if _get_running_loop() is not None:
+        with outside_of_tasks():
+            return replay(
+                history_events,
+                definition,
+                converter,
+                workflow_id=workflow_id,
+                namespace=namespace,
+                failure_exception_types=failure_exception_types,
+                on_activation=on_activation,
+            )
+    events = history_events if isinstance(history_events, list) else list(history_events)
     started = _started_event(events)
     previous_started_id, started_id = last_tasks(events)
     execution = Execution(workflow_id or started.workflow_id, started.original_execution_run_id, namespace)
@@ -92,15 +103,14 @@ def replay(
         task_queue="" if started.task_queue is None else started.task_queue.name,
         failure_exception_types=failure_exception_types,
     )
-    with outside_of_tasks():
-        outcome = run.handle_task(
-            events,
-            previous_started_event_id=previous_started_id,
-            started_event_id=started_id,
-            on_activation=on_activation,
-        )
-        processed_id, was_replaying = run.processed_event_id, run.is_replaying
-        run.close()
+    outcome = run.handle_task(
+        events,
+        previous_started_event_id=previous_started_id,
+        started_event_id=started_id,
+        on_activation=on_activation,
+    )
+    processed_id, was_replaying = run.processed_event_id, run.is_replaying
+    run.close()
     error = outcome.error
     if (error is None and outcome.failure is None) or not was_replaying:
         # What the code does past the end of the history can't contradict it, not even by failing.
@@ -130,8 +140,8 @@ _NO_TASK = (WorkflowTaskFailed, WorkflowTaskTimedOut, WorkflowExecutionTerminate
 def last_tasks(events: Sequence[HistoryEvent]) -> tuple[int, int]:
     """The started events of the last workflow task but one, and of the last one, as a worker would be told them.
 
-    A history that goes on after its last task is one that is replayed to its end: then both are the same. After Temporal's
-    core (``replay/history_info.rs``).
+    A history that goes on after its last task is one that is replayed to its end: then both are the same. After
+    Temporal's core (``replay/history_info.rs``).
 
     Raises:
         MisuseError: A started workflow task is followed by what can't follow it.
@@ -147,8 +157,8 @@ def last_tasks(events: Sequence[HistoryEvent]) -> tuple[int, int]:
             last = event.event_id
         elif not isinstance(following, _NO_TASK):
             raise MisuseError(
-                f"not a possible history: event {following.event_id}, {type(following).__name__}, follows the start of a "
-                "workflow task, which must be completed, failed or timed out first"
+                f"not a possible history: event {following.event_id}, {type(following).__name__}, follows the start of "
+                "a workflow task, which must be completed, failed or timed out first"
             )
     return last, last
 
@@ -156,10 +166,7 @@ def last_tasks(events: Sequence[HistoryEvent]) -> tuple[int, int]:
 @contextmanager
 def outside_of_tasks() -> Iterator[None]:
     """Run what has an event loop of its own as if no event loop and no task were running here."""
-    loop = _get_running_loop()
-    if loop is None:
-        yield
-        return
+    loop = asyncio.get_running_loop()
     task = asyncio.current_task(loop)
     if task is not None:
         asyncio.tasks._leave_task(loop, task)  # noqa: SLF001 (asyncio offers nothing else, on any version)

@@ -14,7 +14,7 @@ from typing import Any, overload
 
 from .callable_types import AnyType, ParamType
 from .common import UNSET, timedelta_to_us
-from .core.conversion import PayloadConversion
+from .converter import PayloadConverter
 from .core.definition import HandlerUnfinishedPolicy
 from .core.enums import ActivityCancellationType
 from .core.runtime_context import (
@@ -98,15 +98,17 @@ def memo_value(key: str, default: Any = UNSET, *, type_hint: type | None = None)
     running = current_instance()
     payload = running.info().raw_memo.get(key)
     if payload is not None:
-        return running.converter.payload_converter.from_payload(payload, type_hint)
+        return running.converter.payload_converter.from_payloads([payload], [type_hint] if type_hint else None)[0]
     if default is UNSET:
         raise KeyError(f"Memo does not have a value for key {key}")
     return default
 
 
-def payload_converter() -> PayloadConversion:
+def payload_converter() -> PayloadConverter:
     """The payload converter of the running workflow."""
-    return current_instance().converter.payload_converter
+    converter: Any = current_instance().converter.payload_converter
+    assert isinstance(converter, PayloadConverter)
+    return converter
 
 
 # --- time and random numbers, the same on every replay --------------------------------------------------------------
@@ -157,7 +159,10 @@ async def sleep(duration: float | timedelta, *, summary: str | None = None) -> N
 
 
 async def wait_condition(
-    fn: Callable[[], bool], *, timeout: timedelta | float | None = None, timeout_summary: str | None = None
+    fn: Callable[[], bool],
+    *,
+    timeout: timedelta | float | None = None,  # noqa: ASYNC109 (its parameter in temporalio)
+    timeout_summary: str | None = None,
 ) -> None:
     """Wait until ``fn()`` is true. It is called whenever the workflow's code has run, and must change nothing.
 

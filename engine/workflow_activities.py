@@ -26,7 +26,7 @@ from .core.enums import ActivityCancellationType
 from .core.events import UserMetadata
 from .core.runtime_context import current_instance
 from .core.workflow_activity import ActivityHandle
-from .core.workflow_instance import WorkflowInstance
+from .core.workflow_calls import WorkflowCalls
 
 
 class ActivityConfig(TypedDict, total=False):
@@ -385,48 +385,47 @@ def _start(
             if set_option is None:
                 raise TypeError(f"unknown option {option!r} of an activity: there are {', '.join(_OPTIONS)}")
             set_option(instance, command, value)
-    handle: ActivityHandle[Any] = instance.start_activity(command, arg_or_args(arg, args), result_type or ret_type)
-    return handle
+    return instance.start_activity(command, arg_or_args(arg, args), result_type or ret_type)
 
 
-def _set_task_queue(_instance: WorkflowInstance, command: ScheduleActivityCommand, value: Any) -> None:
+def _set_task_queue(_instance: WorkflowCalls, command: ScheduleActivityCommand, value: Any) -> None:
     command.task_queue = value
 
 
-def _set_schedule_to_close(_instance: WorkflowInstance, command: ScheduleActivityCommand, value: Any) -> None:
+def _set_schedule_to_close(_instance: WorkflowCalls, command: ScheduleActivityCommand, value: Any) -> None:
     command.schedule_to_close_timeout_us = timedelta_to_us(value)
 
 
-def _set_schedule_to_start(_instance: WorkflowInstance, command: ScheduleActivityCommand, value: Any) -> None:
+def _set_schedule_to_start(_instance: WorkflowCalls, command: ScheduleActivityCommand, value: Any) -> None:
     command.schedule_to_start_timeout_us = timedelta_to_us(value)
 
 
-def _set_start_to_close(_instance: WorkflowInstance, command: ScheduleActivityCommand, value: Any) -> None:
+def _set_start_to_close(_instance: WorkflowCalls, command: ScheduleActivityCommand, value: Any) -> None:
     command.start_to_close_timeout_us = timedelta_to_us(value)
 
 
-def _set_heartbeat(_instance: WorkflowInstance, command: ScheduleActivityCommand, value: Any) -> None:
+def _set_heartbeat(_instance: WorkflowCalls, command: ScheduleActivityCommand, value: Any) -> None:
     command.heartbeat_timeout_us = timedelta_to_us(value)
 
 
-def _set_retry_policy(_instance: WorkflowInstance, command: ScheduleActivityCommand, value: Any) -> None:
+def _set_retry_policy(_instance: WorkflowCalls, command: ScheduleActivityCommand, value: Any) -> None:
     command.retry_policy = value.to_data()
 
 
-def _set_cancellation_type(_instance: WorkflowInstance, command: ScheduleActivityCommand, value: Any) -> None:
+def _set_cancellation_type(_instance: WorkflowCalls, command: ScheduleActivityCommand, value: Any) -> None:
     command.cancellation_type = value
 
 
-def _set_activity_id(_instance: WorkflowInstance, command: ScheduleActivityCommand, value: Any) -> None:
+def _set_activity_id(_instance: WorkflowCalls, command: ScheduleActivityCommand, value: Any) -> None:
     command.activity_id = value
 
 
-def _set_summary(instance: WorkflowInstance, command: ScheduleActivityCommand, value: Any) -> None:
+def _set_summary(instance: WorkflowCalls, command: ScheduleActivityCommand, value: Any) -> None:
     if value:
         command.user_metadata = UserMetadata(summary=instance.to_payload(value))
 
 
-_OPTIONS: dict[str, Callable[[WorkflowInstance, ScheduleActivityCommand, Any], None]] = {
+_OPTIONS: dict[str, Callable[[WorkflowCalls, ScheduleActivityCommand, Any], None]] = {
     "task_queue": _set_task_queue,
     "schedule_to_close_timeout": _set_schedule_to_close,
     "schedule_to_start_timeout": _set_schedule_to_start,

@@ -21,7 +21,7 @@ from .core.definition import (
 
 ClassType = TypeVar("ClassType", bound=type)
 CallableAsyncType = TypeVar("CallableAsyncType", bound=Callable[..., Awaitable[Any]])
-SignalFunction = TypeVar("SignalFunction", bound=Callable[..., None | Awaitable[None]])
+SignalFunction = TypeVar("SignalFunction", bound=Callable[..., Awaitable[None] | None])
 
 _WARN = HandlerUnfinishedPolicy.WARN_AND_ABANDON
 
@@ -97,7 +97,7 @@ def run(fn: CallableAsyncType) -> CallableAsyncType:
     if "<locals>" in fn.__qualname__:
         raise ValueError("Local classes unsupported, @workflow.run cannot be on a local class")
     setattr(fn, RUN_ATTRIBUTE, True)
-    return fn
+    return fn  # type: ignore[return-value]  # mypy narrows it to what iscoroutinefunction() found
 
 
 @overload

@@ -4,6 +4,7 @@ The standard library's put what they are given into a set, whose order is that o
 each process. A replay of such code can ask for other commands than its history has.
 """
 
+# ruff: noqa: ASYNC109 (`timeout` is what temporalio calls it)
 from __future__ import annotations
 
 import asyncio
@@ -34,7 +35,7 @@ def as_completed(fs: Iterable[Awaitable[AnyType]], *, timeout: float | None = No
 
 def _as_completed(fs: Iterable[Awaitable[AnyType]], timeout: float | None) -> Iterator[Awaitable[AnyType]]:
     loop = asyncio.get_running_loop()
-    left = [asyncio.ensure_future(item, loop=loop) for item in list(fs)]
+    left: list[asyncio.Future[AnyType]] = [asyncio.ensure_future(item, loop=loop) for item in list(fs)]
     count = len(left)
     done: asyncio.Queue[asyncio.Future[AnyType] | None] = asyncio.Queue()
     timer: asyncio.TimerHandle | None = None
@@ -108,10 +109,10 @@ async def wait(
     return [future for future in futures if future.done()], [future for future in futures if not future.done()]
 
 
-async def _wait(futures: list[asyncio.Future[Any]], timeout: float | None, return_when: str) -> None:
+async def _wait(futures: list[asyncio.Future[Any]], timeout_s: float | None, return_when: str) -> None:
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
-    timer = None if timeout is None else loop.call_later(timeout, _release, waiter)
+    timer = None if timeout_s is None else loop.call_later(timeout_s, _release, waiter)
     left = len(futures)
 
     def note(future: asyncio.Future[Any]) -> None:

@@ -7,8 +7,8 @@ workflow's code does, event classes what the history says.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from .activation import FireTimer as FireTimerJob
 from .activation import Job, ResolveActivity, ScheduleActivityCommand, StartTimerCommand
@@ -58,30 +58,59 @@ class Machines(Protocol):
     """What a machine can do to the run that it belongs to."""
 
     jobs: list[Job]
+    core_flags: set[int]
 
     def issue(self, machine: CommandMachine, make: Callable[[Any], Command]) -> None:
         """Add a command of the current workflow task."""
 
-    def uses_core_flag(self, flag: int, *, is_last_task: bool) -> bool:
-        """Whether a behaviour of the core is in force."""
+
+Action = Callable[[Any, Any, Any, bool], None]
+"""What happens on a transition: machine, run, event (``None`` for an input of the code), is it the last task."""
+
+
+class Row(dict[Any, tuple["Row", Action | None]]):
+    """A state with its transitions: input to next state and action."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, state: str) -> None:
+        super().__init__()
+        self.state = state
+
+
+def rows_of(table: Mapping[tuple[str, Any], tuple[str, Any]]) -> dict[str, Row]:
+    """The states of a table, linked, so that a transition costs one look-up."""
+    states = dict.fromkeys([*(state for state, _ in table), *(state for state, _ in table.values())])
+    rows = {state: Row(state) for state in states}
+    for (state, given), (following, action) in table.items():
+        rows[state][given] = (rows[following], action)
+    return rows
 
 
 class CommandMachine:
     """What all machines have.
 
     Attributes:
-        state: The state's name, as in Temporal's core.
+        row: The state that it is in.
         cancelled_before_sent: The command was cancelled in the workflow task that issued it: it is never sent.
     """
 
-    __slots__ = ("cancelled_before_sent", "state")
+    __slots__ = ("cancelled_before_sent", "row")
     name: ClassVar[str]
-    table: ClassVar[dict[tuple[str, Any], tuple[str, Callable[..., None] | None]]]
+    table: ClassVar[Mapping[tuple[str, Any], tuple[str, Action | None]]]
+    """State and input to next state and action."""
+    rows: ClassVar[Mapping[str, Row]]
     handled: ClassVar[frozenset[type]]
+    """The events that a machine of this kind is for."""
 
     def __init__(self, state: str) -> None:
-        self.state = state
+        self.row = self.rows[state]
         self.cancelled_before_sent = False
+
+    @property
+    def state(self) -> str:
+        """The state's name, as in Temporal's core."""
+        return self.row.state
 
     def make_command(self) -> Command:
         """The command that this machine was made for."""
@@ -90,23 +119,13 @@ class CommandMachine:
     def sent(self) -> None:
         """Its commands are on their way to the server."""
 
-    def on_event(self, run: Machines, event: HistoryEvent, *, is_last_task: bool) -> None:
-        """Apply an event.
+    def refuse(self, event: HistoryEvent) -> NoReturn:
+        """Refuse an event for which the table has nothing.
 
         Raises:
-            Nondeterminism: The machine is not for events of this type, or the event is not the one that is due.
+            Nondeterminism: The machine is not for events of this type.
             FatalMachinesError: The state does not allow it.
         """
-        transition = self.table.get((self.state, event.__class__))
-        if transition is None:
-            self._refuse(event)
-        else:
-            state, action = transition
-            if action is not None:
-                action(self, run, event, is_last_task)
-            self.state = state
-
-    def _refuse(self, event: HistoryEvent) -> None:
         if event.__class__ not in self.handled:
             raise Nondeterminism(
                 f"{self.name} machine does not handle this event: {short_event(event)}",
@@ -119,6 +138,17 @@ class CommandMachine:
             f"EventInfo {{ event_id: {event.event_id}, event_type: {event_name(event)} }}"
         )
 
+    def _input(self, run: Machines, given: str) -> bool:
+        """Apply an input of the workflow's code. False if the state has no such transition."""
+        transition = self.row.get(given)
+        if transition is None:
+            return False
+        row, action = transition
+        if action is not None:
+            action(self, run, None, False)
+        self.row = row
+        return True
+
 
 # --- activities -----------------------------------------------------------------------------------------------------
 
@@ -130,7 +160,7 @@ class ActivityMachine(CommandMachine):
     name = "Activity"
 
     def __init__(self, command: ScheduleActivityCommand) -> None:
-        self.state = "ScheduleCommandCreated"
+        self.row = _ACTIVITY_CREATED
         self.cancelled_before_sent = False
         self.command = command
         self.seq = command.seq
@@ -160,32 +190,30 @@ class ActivityMachine(CommandMachine):
     def cancel(self, run: Machines) -> None:
         """The workflow's code cancels it; nothing happens once it has ended."""
         is_abandoned = self.command.cancellation_type == ActivityCancellationType.ABANDON
-        transition = self.table.get((self.state, ABANDON if is_abandoned else CANCEL))
-        if transition is not None:
-            state, action = transition
-            if action is not None:
-                action(self, run, None, False)
-            self.state = state
-        elif self.state not in _ACTIVITY_ENDED:
+        if not self._input(run, ABANDON if is_abandoned else CANCEL) and self.state not in _ACTIVITY_ENDED:
             raise FatalMachinesError(f"Activity machine can't be cancelled in state {self.state}")
 
     # Actions: (run, event, is_last_task) -> None
 
     def _scheduled(self, run: Machines, event: ActivityTaskScheduled, is_last_task: bool) -> None:
-        if run.uses_core_flag(ID_AND_TYPE_CHECKS, is_last_task=is_last_task):
-            self._compare("id", event, event.activity_id, self.command.activity_id)
-            self._compare("type", event, event.activity_type, self.command.activity_type)
+        command = self.command
+        if (event.activity_id != command.activity_id or event.activity_type != command.activity_type) and (
+            is_last_task or ID_AND_TYPE_CHECKS in run.core_flags
+        ):
+            self._mismatch(event)
         self.scheduled_event_id = event.event_id
 
-    def _compare(self, what: str, event: ActivityTaskScheduled, recorded: str, asked: str) -> None:
-        if recorded != asked:
-            raise Nondeterminism(
-                f"Activity {what} of scheduled event '{recorded}' does not match activity {what} of activity command "
-                f"'{asked}'",
-                event.event_id,
-                describe_event(event),
-                describe_command(self.make_command()),
-            )
+    def _mismatch(self, event: ActivityTaskScheduled) -> NoReturn:
+        what, recorded, asked = "id", event.activity_id, self.command.activity_id
+        if recorded == asked:
+            what, recorded, asked = "type", event.activity_type, self.command.activity_type
+        raise Nondeterminism(
+            f"Activity {what} of scheduled event '{recorded}' does not match activity {what} of activity command "
+            f"'{asked}'",
+            event.event_id,
+            describe_event(event),
+            describe_command(self.make_command()),
+        )
 
     def _completed(self, run: Machines, event: ActivityTaskCompleted, _is_last_task: bool) -> None:
         result = event.result
@@ -292,6 +320,7 @@ class ActivityMachine(CommandMachine):
         ("Canceled", ActivityTaskStarted): ("Canceled", _only_if_abandoned),
         ("Canceled", ActivityTaskCompleted): ("Canceled", _only_if_abandoned),
     }
+    rows = rows_of(table)
     handled = frozenset(
         {
             *(ActivityTaskScheduled, ActivityTaskStarted, ActivityTaskCompleted, ActivityTaskFailed),
@@ -300,6 +329,7 @@ class ActivityMachine(CommandMachine):
     )
 
 
+_ACTIVITY_CREATED = ActivityMachine.rows["ScheduleCommandCreated"]
 _ACTIVITY_ENDED = frozenset({"Completed", "Canceled", "Failed", "TimedOut"})
 
 
@@ -313,7 +343,7 @@ class TimerMachine(CommandMachine):
     name = "Timer"
 
     def __init__(self, command: StartTimerCommand) -> None:
-        self.state = "StartCommandCreated"
+        self.row = self.rows["StartCommandCreated"]
         self.cancelled_before_sent = False
         self.command = command
         self.seq = command.seq
@@ -332,18 +362,13 @@ class TimerMachine(CommandMachine):
 
     def cancel(self, run: Machines) -> None:
         """The workflow's code cancels it; nothing happens once it has fired."""
-        transition = self.table.get((self.state, CANCEL))
-        if transition is None:
+        if not self._input(run, CANCEL):
             raise FatalMachinesError(f"Timer machine can't be cancelled in state {self.state}")
-        state, action = transition
-        if action is not None:
-            action(self, run, None, False)
-        self.state = state
 
     def sent(self) -> None:
         """Its commands are on their way to the server."""
         if self.state == "CancelTimerCommandCreated":
-            self.state = "CancelTimerCommandSent"
+            self.row = self.rows["CancelTimerCommandSent"]
 
     def _cancelled_before_sent(self, _run: Machines, _event: None, _is_last_task: bool) -> None:
         self.cancelled_before_sent = True
@@ -371,6 +396,7 @@ class TimerMachine(CommandMachine):
         ("Canceled", CANCEL): ("Canceled", None),
         ("Fired", CANCEL): ("Fired", None),
     }
+    rows = rows_of(table)
     handled = frozenset({TimerStarted, TimerCanceled, TimerFired})
 
 
@@ -398,6 +424,7 @@ class CompleteMachine(EndMachine):
     __slots__ = ()
     name = "Complete workflow"
     table: ClassVar = {("CommandCreated", WorkflowExecutionCompleted): ("CommandRecorded", None)}
+    rows = rows_of(table)
     handled = frozenset({WorkflowExecutionCompleted})
 
 
@@ -407,6 +434,7 @@ class FailMachine(EndMachine):
     __slots__ = ()
     name = "Fail workflow"
     table: ClassVar = {("CommandCreated", WorkflowExecutionFailed): ("CommandRecorded", None)}
+    rows = rows_of(table)
     handled = frozenset({WorkflowExecutionFailed})
 
 
@@ -416,4 +444,5 @@ class CancelMachine(EndMachine):
     __slots__ = ()
     name = "Cancel workflow"
     table: ClassVar = {("CommandCreated", WorkflowExecutionCanceled): ("CommandRecorded", None)}
+    rows = rows_of(table)
     handled = frozenset({WorkflowExecutionCanceled})

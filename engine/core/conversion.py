@@ -15,14 +15,11 @@ class PayloadConversion(Protocol):
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
         """Encode values."""
 
-    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[Any] | None = None) -> list[Any]:
         """Decode payloads; ``type_hints`` are the types wanted, one for each payload, or nothing."""
 
     def to_payload(self, value: Any) -> Payload:
         """Encode one value."""
-
-    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
-        """Decode one payload."""
 
 
 class Conversion(Protocol):

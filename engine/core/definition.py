@@ -139,21 +139,21 @@ class WorkflowDefinition:
     init_takes_input: bool
 
     @staticmethod
-    def find(cls: type) -> WorkflowDefinition | None:
+    def find(workflow: type) -> WorkflowDefinition | None:
         """The definition made for this very class (not for a base of it), if there is one."""
-        found: WorkflowDefinition | None = getattr(cls, DEFINITION_ATTRIBUTE, None)
-        return found if found is not None and found.cls is cls else None
+        found: WorkflowDefinition | None = getattr(workflow, DEFINITION_ATTRIBUTE, None)
+        return found if found is not None and found.cls is workflow else None
 
     @staticmethod
-    def of(cls: type) -> WorkflowDefinition:
+    def of(workflow: type) -> WorkflowDefinition:
         """The definition of a workflow class.
 
         Raises:
             ValueError: The class is not decorated with ``@workflow.defn``.
         """
-        found = WorkflowDefinition.find(cls)
+        found = WorkflowDefinition.find(workflow)
         if found is None:
-            name = getattr(cls, "__name__", "<unknown>")
+            name = getattr(workflow, "__name__", "<unknown>")
             raise ValueError(f"Workflow {name} missing attributes, was it decorated with @workflow.defn?")
         return found
 

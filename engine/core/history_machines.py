@@ -2,15 +2,15 @@
 
 After Temporal's core (``workflow_machines.rs``). Two things are subtle. *Replaying* ends at the first event that this
 run's past hasn't seen: neither a command's event nor the completion of a task (``_apply_events``). And events are read
-ahead of their time in two ways: the flags of the task that is being replayed lie in its completion, which comes after it,
-and so do the markers of the patches that its code is about to reach.
+ahead of their time in two ways: the flags of the task that is being replayed lie in its completion, which comes after
+it, and so do the markers of the patches that its code is about to reach.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from .activation import (
     CancelTimerCommand,
@@ -46,7 +46,6 @@ from .events import (
     ActivityTaskStarted,
     ActivityTaskTimedOut,
     HistoryEvent,
-    MarkerRecorded,
     OtherEvent,
     TimerFired,
     WorkflowExecutionCancelRequested,
@@ -61,7 +60,7 @@ from .events import (
     WorkflowTaskStarted,
     WorkflowTaskTimedOut,
 )
-from .history_sequences import COMMAND_EVENTS, is_closing_event, is_command_event, sequence_end
+from .history_sequences import COMMAND_EVENTS, find_sequences, is_closing_event, is_command_event
 from .nondeterminism import FatalMachinesError, Nondeterminism, describe_event, short_event
 from .patch_machines import (
     NORMAL,
@@ -99,31 +98,34 @@ class HistoryMachines:
         time_us: Workflow time.
     """
 
+    last_event_id = 0
+    processed_event_id = 0
+    started_event_id = 0
+    is_replaying = False
+    is_closed = False
+    completed = False
+    time_us = 0
+    history_size_bytes = 0
+    continue_as_new_suggested = False
+    lang_flags: frozenset[int] = frozenset()
+    _last_sdk_name = ""
+    _first_id = 1
+    _has_markers = False
+    _previous_started_id = 0
+    _next_started_id = 0
+    _is_last_task = False
+    _skips_next_event = False
+
     def __init__(self, execution: Execution) -> None:
         self.jobs: list[Job] = []
-        self.last_event_id = 0
-        self.processed_event_id = 0
-        self.started_event_id = 0
-        self.is_replaying = False
-        self.is_closed = False
-        self.completed = False
-        self.time_us = 0
-        self.history_size_bytes = 0
-        self.continue_as_new_suggested = False
         self.core_flags: set[int] = set()
-        self.lang_flags: frozenset[int] = frozenset()
-        self._lang_flags_used: list[int] = []
-        self._last_sdk_name = ""
         self._execution = execution
-        # The history from event `_first_id` on, and the completions in it whose flags weren't read.
+        # The history from event `_first_id` on; the ends (as ids) of sequences in it that weren't applied, and the
+        # completions whose flags weren't read, both in reverse.
         self._events: list[HistoryEvent] = []
-        self._first_id = 1
-        self._completions: deque[WorkflowTaskCompleted] = deque()
-        self._has_markers = False
-        self._previous_started_id = 0
-        self._next_started_id = 0
-        self._is_last_task = False
-        self._skips_next_event = False
+        self._ends: list[int] = []
+        self._completions: list[WorkflowTaskCompleted] = []
+        self._lang_flags_used: list[int] = []
         self._activities: dict[int, ActivityMachine] = {}
         self._timers: dict[int, TimerMachine] = {}
         self._by_event_id: dict[int, CommandMachine] = {}
@@ -145,13 +147,15 @@ class HistoryMachines:
         if not self._events:
             self._first_id = events[0].event_id
         self._events.extend(events)
-        self.last_event_id = events[-1].event_id
-        for event in events:
-            kind = event.__class__
-            if kind is WorkflowTaskCompleted:
-                self._completions.append(event)  # type: ignore[arg-type]  # its class was compared
-            elif kind is MarkerRecorded:
-                self._has_markers = True
+        first_id = self._first_id
+        self.last_event_id = first_id + len(self._events) - 1
+        ends, completions, has_markers = find_sequences(self._events, self.started_event_id + 1 - first_id)
+        # Both are taken from the front, which is now the end.
+        self._ends = [index + first_id for index in reversed(ends)]
+        completions.reverse()
+        self._completions = completions
+        if has_markers:
+            self._has_markers = True
 
     def forget_events(self) -> None:
         """Let go of what is before the last workflow task that was applied."""
@@ -172,67 +176,78 @@ class HistoryMachines:
         if self.is_closed:
             self.is_replaying = False
             return 0
-        events = self._events
-        handled_id = self.started_event_id
-        start = max(handled_id + 1 - self._first_id, 0)
-        end, is_complete = sequence_end(events, start, handled_id)
-        if not is_complete and end <= start:
-            # A single event that ends no sequence is left where it is (as in the core).
-            end = start - 1
         # Some of the events may have been seen in a query's task.
-        start = max(start, self.processed_event_id + 1 - self._first_id)
-        if end < start:
+        start_id = self.processed_event_id + 1
+        end_id = self._next_end()
+        if end_id < start_id:
             self.is_replaying = False
         else:
-            self._apply_events(start, end, is_last=end + 1 >= len(events))
+            self._apply_events(start_id, end_id)
         if self._has_markers:
-            self._announce_patches(end + 1, handled_id)
-        return max(end + 1 - start, 0)
+            self._announce_patches(max(end_id, self.started_event_id) + 1)
+        return end_id + 1 - start_id if end_id >= start_id else 0
 
-    def _apply_events(self, start: int, end: int, *, is_last: bool) -> None:
+    def _next_end(self) -> int:
+        """The id of the last event of the next sequence."""
+        if self._ends:
+            return self._ends.pop()
+        # What is left is a sequence, though not complete; but for a single event, which is left where it is (as in the
+        # core).
+        last_id = self.last_event_id
+        return last_id if last_id - self.started_event_id > 1 else 0
+
+    def _apply_events(self, start_id: int, end_id: int) -> None:
         events = self._events
-        last = events[end]
-        self._read_flags_up_to(last.event_id)
+        first_id = self._first_id
+        by_event_id = self._by_event_id
+        last = events[end_id - first_id]
+        self._read_flags_up_to(end_id)
         if last.__class__ is WorkflowTaskStarted:
-            self._next_started_id = last.event_id
-        self._is_last_task = is_last
+            self._next_started_id = end_id
+        is_last = self._is_last_task = end_id == self.last_event_id
         may_stop_replaying = is_last and self.is_replaying
-        event_id = self.processed_event_id
-        for index in range(start, end + 1):
-            event = events[index]
+        event_id = start_id - 1
+        for index in range(start_id - first_id, end_id + 1 - first_id):
+            event: Any = events[index]
             event_id += 1
             if event.event_id != event_id:
                 raise FatalMachinesError(
                     f"History is out of order. Last processed event: {event_id - 1}, event id: {event.event_id}"
                 )
             kind = event.__class__
-            if may_stop_replaying and self._is_news(event):
+            if (
+                may_stop_replaying
+                and event_id > self._previous_started_id
+                and kind is not WorkflowTaskCompleted
+                and not is_command_event(event)
+            ):
                 self.is_replaying = may_stop_replaying = False
             if self._skips_next_event:
                 self._skips_next_event = False
+            elif kind in _CAUSED_BY_SCHEDULING:
+                machine = by_event_id.get(event.scheduled_event_id)
+                if machine is None:
+                    _refuse_uncaused(event)
+                transition = machine.row.get(kind)
+                if transition is None:
+                    machine.refuse(event)
+                row, action = transition
+                if action is not None:
+                    action(machine, self, event, is_last)
+                machine.row = row
             else:
                 handle = _EVENTS.get(kind)
-                if handle is None:
-                    self._command_event(event, events[index + 1] if index < end else None)
-                else:
+                if handle is not None:
                     handle(self, event)
+                else:
+                    self._command_event(event, events[index + 1] if event_id < end_id else None)
             self.processed_event_id = event_id
 
-    def _is_news(self, event: HistoryEvent) -> bool:
-        """Whether an event is one that this run's past hasn't seen."""
-        return (
-            event.event_id > self._previous_started_id
-            and event.__class__ is not WorkflowTaskCompleted
-            and not is_command_event(event)
-        )
-
-    def _announce_patches(self, start: int, handled_id: int) -> None:
+    def _announce_patches(self, start_id: int) -> None:
         """Tell the workflow of the patches that its code is about to reach."""
-        events = self._events
-        if start >= len(events):
-            return
-        end, _ = sequence_end(events, start, handled_id)
-        for event in events[start : end + 1]:
+        end_id = self._ends[-1] if self._ends else self.last_event_id
+        first_id = self._first_id
+        for event in self._events[start_id - first_id : end_id + 1 - first_id]:
             patch = patch_of(event)
             if patch is not None:
                 self._patches[patch[0]] = False
@@ -244,20 +259,16 @@ class HistoryMachines:
         """Read the flags of all completions up to an event, and of the one after it, which is that of the next task."""
         completions = self._completions
         while completions:
-            event = completions.popleft()
+            event = completions.pop()
             metadata = event.sdk_metadata
             if metadata is not None:
-                if metadata.core_used_flags:
+                if metadata.core_used_flags and not self.core_flags.issuperset(metadata.core_used_flags):
                     self.core_flags.update(metadata.core_used_flags)
                 if metadata.lang_used_flags:
                     self.lang_flags |= set(metadata.lang_used_flags)
                 self._last_sdk_name = metadata.sdk_name or self._last_sdk_name
             if event.event_id > event_id:
                 return
-
-    def uses_core_flag(self, flag: int, *, is_last_task: bool) -> bool:
-        """Whether a behaviour of the core is in force: recorded in the history, or new with the newest task."""
-        return is_last_task or flag in self.core_flags
 
     def note_lang_flags(self, flags: list[int]) -> None:
         """Keep flags to be recorded with the task."""
@@ -301,27 +312,24 @@ class HistoryMachines:
                 )
             machine = commands.popleft()[0]
             if not machine.cancelled_before_sent:
-                machine.on_event(self, event, is_last_task=self._is_last_task)
+                self._transit(machine, event)
                 self._by_event_id[event.event_id] = machine
                 return
 
-    def _caused_by_scheduling(self, event: Any) -> None:
-        self._event_of(event.scheduled_event_id, event)
-
-    def _caused_by_starting(self, event: Any) -> None:
-        self._event_of(event.started_event_id, event)
-
-    def _event_of(self, cause_id: int, event: HistoryEvent) -> None:
-        machine = self._by_event_id.get(cause_id)
+    def _timer_fired(self, event: TimerFired) -> None:
+        machine = self._by_event_id.get(event.started_event_id)
         if machine is None:
-            raise Nondeterminism(
-                "During event handling, this event had an initial command ID but we could not find a matching command "
-                f"for it: {short_event(event)}",
-                event.event_id,
-                describe_event(event),
-                "has not asked for what it refers to",
-            )
-        machine.on_event(self, event, is_last_task=self._is_last_task)
+            _refuse_uncaused(event)
+        self._transit(machine, event)
+
+    def _transit(self, machine: CommandMachine, event: HistoryEvent) -> None:
+        transition = machine.row.get(event.__class__)
+        if transition is None:
+            machine.refuse(event)
+        row, action = transition
+        if action is not None:
+            action(machine, self, event, self._is_last_task)
+        machine.row = row
 
     def _closed_from_outside(self, event: WorkflowExecutionTimedOut | WorkflowExecutionTerminated) -> None:
         self.is_closed = True
@@ -339,7 +347,7 @@ class HistoryMachines:
         self._command_event(event, None)
 
     def _run_started(self, event: WorkflowExecutionStarted) -> None:
-        self.time_us = max(self.time_us, event.time_us)
+        self.time_us = event.time_us
         execution = self._execution
         job = InitializeWorkflow(
             execution.workflow_id,
@@ -361,11 +369,6 @@ class HistoryMachines:
     def _task_scheduled(self, event: WorkflowTaskScheduled) -> None:
         self._by_event_id[event.event_id] = TaskMachine(self._next_started_id)
 
-    def _task_started(self, event: WorkflowTaskStarted) -> None:
-        self.history_size_bytes = event.history_size_bytes
-        self.continue_as_new_suggested = event.suggest_continue_as_new
-        self._event_of(event.scheduled_event_id, event)
-
     def task_has_started(self, event_id: int, time_us: int) -> None:
         """A task's machine says that the code works on this task now."""
         self.started_event_id = event_id
@@ -383,9 +386,12 @@ class HistoryMachines:
         Raises:
             Nondeterminism: One of them is about something that isn't there.
         """
+        cancels = False
         for command in commands:
-            _COMMANDS[command.__class__](self, command)
-        if self._commands and any(machine.cancelled_before_sent for machine, _ in self._commands):
+            kind = command.__class__
+            _COMMANDS[kind](self, command)
+            cancels = cancels or kind in _CANCELS
+        if cancels:
             self._commands = deque(entry for entry in self._commands if not entry[0].cancelled_before_sent)
         for entry in self._new_commands:
             machine = entry[0]
@@ -442,6 +448,16 @@ class HistoryMachines:
         self._new_commands.append((machine, EndMachine.make_command))
 
 
+def _refuse_uncaused(event: HistoryEvent) -> NoReturn:
+    raise Nondeterminism(
+        "During event handling, this event had an initial command ID but we could not find a matching command for it: "
+        f"{short_event(event)}",
+        event.event_id,
+        describe_event(event),
+        "has not asked for what it refers to",
+    )
+
+
 def _known(machines: dict[int, Any], seq: int, kind: str) -> Any:
     machine = machines.get(seq)
     if machine is None:
@@ -460,7 +476,17 @@ _COMMANDS: dict[type, Callable[[HistoryMachines, Any], None]] = {
     CancelWorkflowCommand: HistoryMachines._cancel,  # noqa: SLF001
 }
 
-# What isn't here is a command's event.
+_CANCELS = frozenset({CancelTimerCommand, RequestCancelActivityCommand})
+
+_CAUSED_BY_SCHEDULING = frozenset(
+    {
+        *(WorkflowTaskStarted, WorkflowTaskCompleted, WorkflowTaskFailed, WorkflowTaskTimedOut),
+        *(ActivityTaskStarted, ActivityTaskCompleted, ActivityTaskFailed, ActivityTaskTimedOut, ActivityTaskCanceled),
+    }
+)
+"""Events for the machine of the event that has scheduled what they are about."""
+
+# What is in neither table is a command's event.
 _EVENTS: dict[type, Callable[[HistoryMachines, Any], None]] = {
     WorkflowExecutionStarted: HistoryMachines._run_started,  # noqa: SLF001
     WorkflowExecutionSignaled: HistoryMachines._signaled,  # noqa: SLF001
@@ -468,16 +494,7 @@ _EVENTS: dict[type, Callable[[HistoryMachines, Any], None]] = {
     WorkflowExecutionTimedOut: HistoryMachines._closed_from_outside,  # noqa: SLF001
     WorkflowExecutionTerminated: HistoryMachines._closed_from_outside,  # noqa: SLF001
     WorkflowTaskScheduled: HistoryMachines._task_scheduled,  # noqa: SLF001
-    WorkflowTaskStarted: HistoryMachines._task_started,  # noqa: SLF001
-    WorkflowTaskCompleted: HistoryMachines._caused_by_scheduling,  # noqa: SLF001
-    WorkflowTaskFailed: HistoryMachines._caused_by_scheduling,  # noqa: SLF001
-    WorkflowTaskTimedOut: HistoryMachines._caused_by_scheduling,  # noqa: SLF001
-    ActivityTaskStarted: HistoryMachines._caused_by_scheduling,  # noqa: SLF001
-    ActivityTaskCompleted: HistoryMachines._caused_by_scheduling,  # noqa: SLF001
-    ActivityTaskFailed: HistoryMachines._caused_by_scheduling,  # noqa: SLF001
-    ActivityTaskTimedOut: HistoryMachines._caused_by_scheduling,  # noqa: SLF001
-    ActivityTaskCanceled: HistoryMachines._caused_by_scheduling,  # noqa: SLF001
-    TimerFired: HistoryMachines._caused_by_starting,  # noqa: SLF001
+    TimerFired: HistoryMachines._timer_fired,  # noqa: SLF001
     OtherEvent: HistoryMachines._other_event,  # noqa: SLF001
 }
-assert not COMMAND_EVENTS & _EVENTS.keys()
+assert not COMMAND_EVENTS & (_EVENTS.keys() | _CAUSED_BY_SCHEDULING)

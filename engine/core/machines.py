@@ -279,8 +279,8 @@ class WorkflowRun:
         """Let go of the run, as on eviction.
 
         Args:
-            run_user_code: Cancel its tasks and let their ``finally`` blocks run, as the real SDK does; what they ask for
-                is ignored. False for a process that has crashed: nothing of it may run any more.
+            run_user_code: Cancel its tasks and let their ``finally`` blocks run, as the real SDK does; what they ask
+                for is ignored. False for a process that has crashed: nothing of it may run any more.
             graveyard: Gets what would run code when it is freed. Without one, such things are freed now.
         """
         instance = self._instance

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import ClassVar
 
-from .command_machines import CommandMachine, Machines
+from .command_machines import CommandMachine, Machines, rows_of
 from .commands import Command, RecordMarker
 from .events import HistoryEvent, MarkerRecorded, OtherEvent
 from .nondeterminism import Nondeterminism, describe_command, describe_event, short_event
@@ -73,6 +73,7 @@ class PatchMachine(CommandMachine):
             )
 
     table: ClassVar = {("Notified", MarkerRecorded): ("MarkerCommandRecorded", _recorded)}
+    rows = rows_of(table)
     handled = frozenset({MarkerRecorded})
 
 
@@ -99,6 +100,7 @@ class PatchUpsertMachine(CommandMachine):
             )
 
     table: ClassVar = {("CommandIssued", OtherEvent): ("Done", _recorded)}
+    rows = rows_of(table)
     handled = frozenset({OtherEvent})
 
 

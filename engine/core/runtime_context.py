@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..exceptions import TemporalError
 
 if TYPE_CHECKING:
-    from .workflow_instance import WorkflowInstance
+    from .workflow_calls import WorkflowCalls
 
 
 class NondeterminismError(TemporalError):
@@ -40,21 +40,21 @@ class NotInWorkflowEventLoopError(TemporalError):
 
 
 class WorkflowBeingEvictedError(BaseException):
-    """Workflow code that is being torn down tried to do something. Nothing of ours, and nothing of the user's, is wrong."""
+    """Workflow code that is being torn down tried to do something. Nothing is wrong."""
 
 
-def current_instance_or_none() -> WorkflowInstance | None:
+def current_instance_or_none() -> WorkflowCalls | None:
     """The instance whose code is running, if there is one."""
     return getattr(_get_running_loop(), "workflow_instance", None)
 
 
-def current_instance() -> WorkflowInstance:
+def current_instance() -> WorkflowCalls:
     """The instance whose code is running.
 
     Raises:
         NotInWorkflowEventLoopError: No workflow code is running.
     """
-    instance: WorkflowInstance | None = getattr(_get_running_loop(), "workflow_instance", None)
+    instance: WorkflowCalls | None = getattr(_get_running_loop(), "workflow_instance", None)
     if instance is None:
         raise NotInWorkflowEventLoopError
     return instance

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
-from .command_machines import CommandMachine
+from .command_machines import CommandMachine, rows_of
 from .events import (
     HistoryEvent,
     WorkflowTaskCompleted,
@@ -19,14 +19,14 @@ class TaskMachine(CommandMachine):
     """One workflow task.
 
     Args:
-        awaited_event_id: The start of the task that is being applied; the starts of those that led to nothing lie before.
+        awaited_event_id: The start of the task that is being applied; those of tasks that led to nothing lie before.
     """
 
     __slots__ = ("awaited_event_id", "started_event_id", "started_time_us")
     name = "WorkflowTask"
 
     def __init__(self, awaited_event_id: int) -> None:
-        self.state = "Scheduled"
+        self.row = _SCHEDULED
         self.cancelled_before_sent = False
         self.awaited_event_id = awaited_event_id
         self.started_event_id = 0
@@ -35,6 +35,8 @@ class TaskMachine(CommandMachine):
     def _started(self, run: Any, event: WorkflowTaskStarted, _is_last_task: bool) -> None:
         self.started_event_id = event.event_id
         self.started_time_us = event.time_us
+        run.history_size_bytes = event.history_size_bytes
+        run.continue_as_new_suggested = event.suggest_continue_as_new
         if event.event_id >= self.awaited_event_id:
             run.task_has_started(self.awaited_event_id, event.time_us)
 
@@ -46,7 +48,8 @@ class TaskMachine(CommandMachine):
         if event.new_run_id:
             run.reset_to(event.new_run_id)
 
-    def _refuse(self, event: HistoryEvent) -> None:
+    def refuse(self, event: HistoryEvent) -> NoReturn:
+        """Refuse an event for which the table has nothing."""
         if event.__class__ not in self.handled:
             raise Nondeterminism(
                 f"Event does not apply to a wf task machine: {short_event(event)}",
@@ -54,7 +57,7 @@ class TaskMachine(CommandMachine):
                 describe_event(event),
                 "has not asked for what it refers to",
             )
-        super()._refuse(event)
+        super().refuse(event)
 
     table: ClassVar = {
         ("Scheduled", WorkflowTaskStarted): ("Started", _started),
@@ -63,4 +66,8 @@ class TaskMachine(CommandMachine):
         ("Started", WorkflowTaskFailed): ("Failed", _failed),
         ("Started", WorkflowTaskTimedOut): ("TimedOut", None),
     }
+    rows = rows_of(table)
     handled = frozenset({WorkflowTaskStarted, WorkflowTaskCompleted, WorkflowTaskFailed, WorkflowTaskTimedOut})
+
+
+_SCHEDULED = TaskMachine.rows["Scheduled"]

@@ -2,8 +2,8 @@
 
 The turns of the loop between the resolution and the code that awaits it are those of the real SDK, which awaits a
 future through ``asyncio.wait``: one turn to release the waiter, one to wake the handle's coroutine (see
-``workflow_loop.py``). The coroutine holds its state, never its handle: an error that it raises refers back to its frame,
-and a frame that refers to the handle, which keeps the error, would be garbage that only the collector can free.
+``workflow_loop.py``). The coroutine holds its state, never its handle: an error that it raises refers back to its
+frame, and a frame that refers to the handle, which keeps the error, would be garbage that only the collector can free.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .activation import RequestCancelActivityCommand, ScheduleActivityCommand
-from .workflow_loop import WorkflowTask
+from .activation import RequestCancelActivityCommand
+from .workflow_loop import WorkflowLoop, WorkflowTask
 
 if TYPE_CHECKING:
-    from .workflow_instance import WorkflowInstance
+    from .workflow_calls import WorkflowCalls
 
 _T = TypeVar("_T")
 
@@ -23,28 +23,17 @@ _T = TypeVar("_T")
 class ActivityState:
     """What an activity's handle and its coroutine share."""
 
-    __slots__ = (
-        "cancel_command_seq",
-        "error",
-        "instance",
-        "is_resolved",
-        "is_started",
-        "result",
-        "result_type",
-        "seq",
-        "waiter",
-    )
+    is_started = False
+    is_resolved = False
+    result: Any = None
+    error: BaseException | None = None
+    waiter: asyncio.Future[None] | None = None
+    cancel_command_seq = 0
 
-    def __init__(self, instance: WorkflowInstance, seq: int, result_type: Any) -> None:
+    def __init__(self, instance: WorkflowCalls, seq: int, result_type: Any) -> None:
         self.instance = instance
         self.seq = seq
         self.result_type = result_type
-        self.is_started = False
-        self.is_resolved = False
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.waiter: asyncio.Future[None] | None = None
-        self.cancel_command_seq = 0
 
     def resolve(self, result: Any, error: BaseException | None) -> None:
         """The activity has ended."""
@@ -104,9 +93,9 @@ class ActivityHandle(WorkflowTask[_T]):
     Cancelling it asks for the activity's cancellation, in the way that its ``cancellation_type`` says.
     """
 
-    def __init__(self, state: ActivityState, name: str) -> None:
+    def __init__(self, state: ActivityState, loop: WorkflowLoop, activity_type: str) -> None:
         self._activity = state
-        super().__init__(_outcome(state), loop=state.instance.loop, name=name, context=None)
+        super().__init__(_outcome(state), loop=loop, name=f"activity: {activity_type}")
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask for the cancellation of the activity. False if it has ended already."""
@@ -117,12 +106,3 @@ class ActivityHandle(WorkflowTask[_T]):
             if not state.is_started and not self.done():
                 state.request_cancel()
         return super().cancel(msg)
-
-
-def start_activity(
-    instance: WorkflowInstance, command: ScheduleActivityCommand, result_type: Any
-) -> tuple[ActivityState, ActivityHandle[Any]]:
-    """The handle of the activity that ``command`` schedules."""
-    state = ActivityState(instance, command.seq, result_type)
-    handle: ActivityHandle[Any] = ActivityHandle(state, f"activity: {command.activity_type}")
-    return state, handle

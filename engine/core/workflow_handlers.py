@@ -1,4 +1,4 @@
-"""The signal and query handlers of one workflow instance, those that are running, and signals that wait for a handler."""
+"""The signal and query handlers of one workflow instance, and signals that wait for a handler."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .definition import (
 )
 
 if TYPE_CHECKING:
-    from .workflow_instance import WorkflowInstance
+    from .workflow_calls import WorkflowCalls
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class UnfinishedSignalHandlersWarning(RuntimeWarning):
 class Handlers:
     """The handlers of one instance."""
 
-    def __init__(self, instance: WorkflowInstance) -> None:
+    def __init__(self, instance: WorkflowCalls) -> None:
         self._instance = instance
         definition = instance.definition
         # Shared with the definition until one is set or removed.

@@ -16,54 +16,58 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 
 from .payloads import Payload
 from .runtime_context import ReadOnlyContextError, WorkflowBeingEvictedError
 
 if TYPE_CHECKING:
-    from .workflow_instance import WorkflowInstance
+    from .workflow_calls import WorkflowCalls
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 _ExceptionHandler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
 
 timer_summary: ContextVar[Payload | None] = ContextVar("stormproof_timer_summary", default=None)
 """The summary of timers that are started in this context."""
 
 
-class ReadyHandle(asyncio.Handle):
-    """A callback in the ready queue: ``asyncio.Handle`` without what only debug mode needs (half the cost)."""
+class ReadyHandle(list[Any]):
+    """A callback in the ready queue: the callback, its arguments, its context.
+
+    It stands in for an ``asyncio.Handle``, of which callers use no more than these two methods. It is a list because
+    that is made without running any Python code, and several are made for each thing that happens in a workflow.
+    """
 
     __slots__ = ()
 
-    def __init__(
-        self, callback: Callable[..., Any], args: tuple[Any, ...], loop: WorkflowLoop, context: Context | None
-    ) -> None:
-        self._callback: Any = callback
-        self._args: Any = args
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-
     def cancel(self) -> None:
         """Don't run it."""
-        self._cancelled = True
-        self._callback = None
-        self._args = None
+        self[0] = _nothing
+        self[1] = ()
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self[0] is _nothing
+
+
+def _nothing() -> None:
+    """What a cancelled callback does."""
 
 
 class TimerHandle(asyncio.TimerHandle):
     """A durable timer: it is put into the ready queue when the history says that it fired."""
 
-    __slots__ = ("seq",)
-    _callback: Any
-    _args: Any
+    __slots__ = ("ready", "seq")
+    if TYPE_CHECKING:
+        _callback: Any
+        _args: Any
+        _context: Context
+        _loop: WorkflowLoop
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 (asyncio.TimerHandle's, after the first)
         self,
         seq: int,
         when: float,
@@ -74,15 +78,16 @@ class TimerHandle(asyncio.TimerHandle):
     ) -> None:
         super().__init__(when, callback, args, loop, context)
         self.seq = seq
+        self.ready = ReadyHandle((callback, args, self._context))
 
     def cancel(self) -> None:
         """Don't run it, and tell the server that the timer is not wanted any more."""
         if not self._cancelled:
-            loop: Any = self._loop
-            loop.timer_cancelled(self)
+            self._loop.timer_cancelled(self)
             self._cancelled = True
             self._callback = None
             self._args = None
+            self.ready.cancel()
 
 
 class WorkflowTask(asyncio.Task[_T]):
@@ -94,9 +99,12 @@ class WorkflowTask(asyncio.Task[_T]):
 
     __slots__ = ("_number",)
 
-    def __init__(self, coro: Any, *, loop: WorkflowLoop, name: str, context: Context | None, **options: Any) -> None:
-        self._number = loop.next_task_number()
-        super().__init__(coro, loop=loop, name=name, context=context, **options)
+    def __init__(self, coro: Any, *, loop: WorkflowLoop, name: str, **options: Any) -> None:
+        loop.task_count += 1
+        self._number = loop.task_count
+        super().__init__(coro, loop=loop, name=name, **options)
+        # A workflow that is let go of may leave tasks behind: that is no mistake of anybody's.
+        self._log_destroy_pending = False
 
     def __hash__(self) -> int:
         return self._number
@@ -111,16 +119,18 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         read_only: Code runs that may only read: nothing can be scheduled.
         tasks: Every task that isn't done, and some that are. asyncio itself keeps weak references only, so that a task
             that nobody awaits would end whenever the garbage collector runs.
+        task_count: How many tasks there have been.
     """
 
-    def __init__(self, instance: WorkflowInstance) -> None:
-        self.workflow_instance: WorkflowInstance | None = instance
-        self.ready: deque[Any] = deque()
-        self.read_only = False
+    read_only = False
+    task_count = 0
+    _tasks_kept_max = 16
+    _exception_handler: _ExceptionHandler | None = None
+
+    def __init__(self, instance: WorkflowCalls) -> None:
+        self.workflow_instance: WorkflowCalls | None = instance
+        self.ready: deque[ReadyHandle] = deque()
         self.tasks: list[asyncio.Task[Any]] = []
-        self._tasks_kept_max = 16
-        self._task_count = 0
-        self._exception_handler: _ExceptionHandler | None = None
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -134,27 +144,18 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         ready = self.ready
         instance = self._instance()
         while ready:
-            handle = ready.popleft()
-            if handle._cancelled:  # noqa: SLF001 (a handle belongs to its loop)
-                continue
+            callback, args, context = ready.popleft()
             try:
-                handle._context.run(handle._callback, *handle._args)  # noqa: SLF001
+                context.run(callback, *args)
             except (Exception, asyncio.CancelledError, WorkflowBeingEvictedError) as error:
-                self.call_exception_handler(
-                    {"message": f"Exception in callback {handle._callback!r}", "exception": error, "handle": handle}  # noqa: SLF001
-                )
+                self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
             if instance.task_error is not None and not instance.is_being_evicted:
                 raise instance.task_error
 
-    def _instance(self) -> WorkflowInstance:
+    def _instance(self) -> WorkflowCalls:
         if self.workflow_instance is None:
             raise WorkflowBeingEvictedError("the workflow is no longer running here")
         return self.workflow_instance
-
-    def next_task_number(self) -> int:
-        """Tasks are numbered in the order in which they are made."""
-        self._task_count += 1
-        return self._task_count
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task while it isn't done."""
@@ -170,22 +171,28 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     # --- asyncio: scheduling ----------------------------------------------------------------------------------------
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         """Run a callback in the next turn."""
         if self.read_only:
             refuse_in_read_only("schedule task")
-        handle = ReadyHandle(callback, args, self, context)
+        handle: Any = ReadyHandle((callback, args, copy_context() if context is None else context))
         self.ready.append(handle)
-        return handle
+        return handle  # type: ignore[no-any-return]  # see ReadyHandle
 
     def call_later(
-        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self,
+        delay: float,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Start a durable timer of ``delay`` seconds that runs a callback."""
         return self._instance().start_timer(round(delay * 1_000_000), callback, args, context, timer_summary.get())
 
     def call_at(
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Start a durable timer that is due at ``when``, a time of ``time()``.
 
@@ -218,7 +225,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """A task of this loop. Its name doesn't depend on what else runs in the process."""
         self._instance().refuse_if_read_only("create task")
         if name is None:
-            name = f"Task-{self._task_count + 1}"
+            name = f"Task-{self.task_count + 1}"
         task: asyncio.Task[_T] = WorkflowTask(coro, loop=self, name=str(name), context=context, **options)
         self.keep(task)
         return task
@@ -232,10 +239,6 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         """Whether the instance is closed."""
         return self.workflow_instance is None
-
-    def get_debug(self) -> bool:
-        """Always false."""
-        return False
 
     def get_task_factory(self) -> None:
         """There is none."""
@@ -279,6 +282,12 @@ def refuse_in_read_only(action: str) -> NoReturn:
     raise ReadOnlyContextError(f"While in read-only function, action attempted: {action}")
 
 
+def new_loop(instance: WorkflowCalls) -> WorkflowLoop:
+    """A loop for an instance."""
+    # To a type checker the class lacks the methods that are set below.
+    return WorkflowLoop(instance)  # type: ignore[abstract]
+
+
 class NotInWorkflows(NotImplementedError):
     """A method of event loops that workflow code can't use."""
 
@@ -304,5 +313,7 @@ _UNSUPPORTED = (
     *("sock_sendall", "sock_sendfile", "sock_sendto"),
     *("close", "run_forever", "run_until_complete", "stop", "set_debug", "set_task_factory", "shutdown_asyncgens"),
 )
+# Always false, and without running Python code: asyncio asks for each future.
+setattr(WorkflowLoop, "get_debug", staticmethod(bool))  # noqa: B010 (a method of this kind has no declaration)
 for _name in _UNSUPPORTED:
     setattr(WorkflowLoop, _name, _unsupported(_name))

@@ -1,7 +1,7 @@
 """What the real SDK makes of histories: its verdict, and each activation that its core has made, with the answer.
 
-A ``WorkflowRunner`` of our own, handed to the real ``Replayer``, sees every activation. Activations and answers are told
-as plain data, real ones and ours alike, so that they can be compared.
+A ``WorkflowRunner`` of our own, handed to the real ``Replayer``, sees every activation. Activations and answers are
+told as plain data, real ones and ours alike, so that they can be compared.
 """
 
 from __future__ import annotations

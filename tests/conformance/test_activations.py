@@ -17,11 +17,6 @@ from toy_server import ToyServer
 
 HERE = Path(__file__).parent
 REAL, OURS = load_both(HERE / "workflows" / "tried.py")
-NAMES = (
-    sorted(name for name, value in vars(REAL).items() if WorkflowDefinition.find(vars(OURS)[name]) is not None)
-    if False
-    else []
-)
 
 
 def workflow_names() -> list[str]:
@@ -186,9 +181,8 @@ CHANGES = [
 
 
 @pytest.mark.filterwarnings("ignore:.TMPRL1102.")
-@pytest.mark.parametrize("change,names", CHANGES, ids=[change.__name__ for change, _ in CHANGES])
+@pytest.mark.parametrize(("change", "names"), CHANGES, ids=[change.__name__ for change, _ in CHANGES])
 def test_histories_made_wrong(change: Any, names: tuple[str, ...]) -> None:
-    verdicts: dict[str, int] = {}
     for workflow_name in ("Sequential", "Parallel", "Talkative", "WaitCancelled", "Timers"):
         histories = []
         for seed in range(24):
@@ -197,6 +191,4 @@ def test_histories_made_wrong(change: Any, names: tuple[str, ...]) -> None:
             if places:
                 change(history, places[seed % len(places)])
                 histories.append(history)
-        for seen in compare(workflow_name, histories):
-            verdicts[seen.verdict] = verdicts.get(seen.verdict, 0) + 1
-    print(change.__name__, verdicts)
+        compare(workflow_name, histories)

@@ -1,5 +1,6 @@
 """Workflows for the comparison with the real SDK: what people write, and what is hard to get right."""
 
+# ruff: noqa: ASYNC110, RUF006, TRY300 (written as people write it)
 from __future__ import annotations
 
 import asyncio
