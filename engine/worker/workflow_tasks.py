@@ -8,7 +8,7 @@ from typing import Any
 from ..core import requests as rq
 from ..core.enums import TaskQueueKind, WorkflowTaskFailedCause
 from ..core.errors import ServiceError
-from ..core.events import HistoryEvent, TaskQueue, WorkflowTaskScheduled
+from ..core.events import HistoryEvent, TaskQueue, WorkflowTaskCompleted, WorkflowTaskScheduled
 from ..core.failures import ApplicationFailureInfo, Failure
 from ..core.machines import WorkflowRun, WorkflowTaskOutcome
 from ..rpc import POLL_RETRY, RetriedCall
@@ -252,11 +252,27 @@ class WorkflowTaskPoller:
 
 
 def _before_next_task(task: rq.PollWorkflowTaskQueueResponse) -> list[HistoryEvent]:
-    """The events of a query's task, without a workflow task that came meanwhile: that is for whoever gets it."""
+    """The events of a query's task, without a workflow task that came meanwhile: that is for whoever gets it.
+
+    Nor what it was scheduled for: a run that has seen an event before its task works on both apart, and by replay
+    together.
+    """
+    completed_id = 0
+    end = len(task.events)
     for index, event in enumerate(task.events):
-        if event.__class__ is WorkflowTaskScheduled and event.event_id > task.previous_started_event_id:
-            return task.events[:index]
+        if event.event_id <= task.previous_started_event_id:
+            continue
+        if event.__class__ is WorkflowTaskScheduled:
+            return task.events[: min(index, end)]
+        if event.__class__ is WorkflowTaskCompleted and not completed_id:
+            completed_id = event.event_id
+        elif completed_id and end > index and not _is_command_of(event, completed_id):
+            end = index
     return task.events
+
+
+def _is_command_of(event: HistoryEvent, completed_id: int) -> bool:
+    return getattr(event, "workflow_task_completed_event_id", 0) == completed_id
 
 
 def _nothing() -> None:
