@@ -57,3 +57,11 @@ PENDING_ACTIVITIES_MAX: Final = 2000
 
 BLOB_SIZE_MAX: Final = 2 * 1024 * 1024
 """``limit.blobSize.error`` (``common/dynamicconfig/constants.go``), in bytes, of one payload list. Enforced."""
+
+ACTIVITY_FAILURE_SIZE_MAX: Final = 4 * 1024
+"""``limit.mutableStateActivityFailureSize.error`` (``common/dynamicconfig/constants.go``), in bytes: the server cuts a
+longer failure before it keeps it for the next attempt. Not enforced."""
+
+WORKFLOW_TASK_HEARTBEAT_TIMEOUT_US: Final = 30 * MINUTE_US
+"""``history.workflowTaskHeartbeatTimeout`` (``common/dynamicconfig/constants.go``): how long a worker may go on forcing
+new workflow tasks without commands. Not enforced: it matters to local activities only."""

@@ -117,7 +117,10 @@ def test_a_closing_command_closes_the_run_and_leaves_nothing_due(
     assert service.last.closed
     assert service.outbox == {}
     assert list(service.record) == ["request/start-1"]
-    assert service.state.close_time_us == service.now_us
+    state = service.state
+    assert state.close_time_us == service.now_us
+    pending = (state.activities, state.activity_ids, state.timers, state.timer_ids, state.timer_queue)
+    assert not any(pending)
 
 
 def test_failing_without_a_retry_policy_says_so(service: Any) -> None:
@@ -233,6 +236,23 @@ def test_cancelling_a_timer_drops_its_buffered_fire(service: Any) -> None:
     assert [type(event) for event in service.state.buffered] == [ev.TimerFired]
     service.complete(cm.CancelTimer("t"), cm.CompleteWorkflowExecution())
     assert service.names[-3:] == ["WorkflowTaskCompleted", "TimerCanceled", "WorkflowExecutionCompleted"]
+
+
+def test_an_activity_that_is_cancelled_at_once_counts_as_buffered(service: Any, refused: Refused) -> None:
+    # handleCommandCancelTimer asks HasBufferedEvents anew, and finds the ActivityTaskCanceled of this very task
+    service.turn(timer(), activity())
+    service.signal()
+    service.poll()
+    service.fire("timer/5")
+    commands = [cm.RequestCancelActivityTask(6), cm.CancelTimer("t"), cm.CompleteWorkflowExecution()]
+    assert refused(service.complete, *commands).message == "UnhandledCommand"
+
+
+def test_a_timer_may_be_due_at_once(service: Any) -> None:
+    service.turn(timer(seconds=0))
+    assert service.due_in_us("timer/5") == 0
+    service.fire("timer/5")
+    assert service.names[-2:] == ["TimerFired", "WorkflowTaskScheduled"]
 
 
 def test_a_timer_whose_fire_was_dropped_needs_no_other_task(service: Any) -> None:

@@ -193,6 +193,9 @@ def test_a_delayed_start_schedules_its_first_task_later(open_service: Any) -> No
     service.fire("workflow_backoff")
     assert service.names[-1] == "WorkflowTaskScheduled"
     assert "workflow_backoff" not in service.outbox
+    service.turn()
+    service.signal()
+    assert service.names[-1] == "WorkflowTaskScheduled"
 
 
 def test_a_cancel_request_does_not_wait_for_a_delayed_start(open_service: Any) -> None:
