@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from stormproof import activity, workflow
-from stormproof.client import Client, WorkflowFailureError, WorkflowHandle
+from stormproof.client import Client, RPCError, WorkflowFailureError, WorkflowHandle
 from stormproof.common import RetryPolicy
 from stormproof.exceptions import ActivityError, ApplicationError
 from stormproof.worker import Worker
@@ -114,15 +114,26 @@ def worker(client: Client) -> Worker:
     return Worker(client, task_queue="q", workflows=[Everything, SecondTry], activities=ACTIVITIES)
 
 
+async def send(handle: WorkflowHandle[Everything, int], who: str) -> None:
+    """Signal until somebody listens: clients give up when the service is away for more than ten seconds."""
+    while True:
+        try:
+            await handle.signal(Everything.release, who)
+        except RPCError:
+            await asyncio.sleep(5)
+        else:
+            return
+
+
 async def everything(client: Client) -> list[Any]:
     """Start both, signal and ask one of them, and wait for both results."""
     first: WorkflowHandle[Everything, int] = await client.start_workflow(
         Everything.run, 1, id="everything", task_queue="q"
     )
     second = await client.start_workflow(SecondTry.run, id="second-try", task_queue="q", retry_policy=QUICK)
-    await first.signal(Everything.release, "a")
+    await send(first, "a")
     await asyncio.sleep(3)
-    await first.signal(Everything.release, "b")
+    await send(first, "b")
     try:
         return [await first.result(), await second.result()]
     except WorkflowFailureError as error:
