@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +194,68 @@ def test_histories_made_wrong(change: Any, names: tuple[str, ...]) -> None:
                 change(history, places[seed % len(places)])
                 histories.append(history)
         compare(workflow_name, histories)
+
+
+# --- recorded histories of real servers -----------------------------------------------------------------------------
+
+
+def recorded(name: str) -> dict[str, Any]:
+    history: dict[str, Any] = json.loads((HERE / "histories" / f"test_replayer_{name}.json").read_text("utf-8"))
+    return history
+
+
+def without_lang_flags(history: dict[str, Any]) -> dict[str, Any]:
+    history = copy.deepcopy(history)
+    for event in history["events"]:
+        completed = event.get("workflowTaskCompletedEventAttributes", {})
+        completed.get("sdkMetadata", {}).pop("langUsedFlags", None)
+    return history
+
+
+@pytest.mark.parametrize(
+    ("name", "workflow_name", "verdict"),
+    [
+        ("complete_history", "SayHelloWorkflow", "accepted"),
+        ("nondeterministic_history", "SayHelloWorkflow", "nondeterminism"),
+        ("swallowed_activity_cancellation", "QuickActivityWorkflow", "nondeterminism"),
+        ("event_tracing_alternate", "ActivityAndSignalsWhileWorkflowDown", "accepted"),
+    ],
+)
+def test_recorded_histories(name: str, workflow_name: str, verdict: str) -> None:
+    real, ours = load_both(HERE / "workflows" / "recorded.py")
+    history = recorded(name)
+    ours_seen = replay_ours("wf", history, WorkflowDefinition.of(getattr(ours, workflow_name)))
+    assert_same(ours_seen, replay_real([("wf", history)], [getattr(real, workflow_name)])[0])
+    assert ours_seen.verdict == verdict
+
+
+def test_a_flag_of_the_language_decides_whether_a_cancellation_is_swallowed() -> None:
+    real, ours = load_both(HERE / "workflows" / "recorded.py")
+    history = without_lang_flags(recorded("swallowed_activity_cancellation"))
+    seen = replay_ours("wf", history, WorkflowDefinition.of(ours.QuickActivityWorkflow))
+    assert_same(seen, replay_real([("wf", history)], [real.QuickActivityWorkflow])[0])
+    assert seen.verdict == "accepted"
+
+
+def test_signals_are_seen_before_the_end_of_an_activity() -> None:
+    _, ours = load_both(HERE / "workflows" / "recorded.py")
+    history = recorded("event_tracing_alternate")
+    seen = replay_ours("wf", history, WorkflowDefinition.of(ours.ActivityAndSignalsWhileWorkflowDown))
+    assert json.loads(seen.answers[-1]["commands"][-1]["result"]) == [
+        *("act-start", "sig-1", "sig-2", "counter-2", "act-done"),
+    ]
+
+
+# --- going on from a cache ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.TMPRL1102.")
+@pytest.mark.parametrize("name", workflow_names())
+def test_a_run_in_the_cache_and_a_replayed_one_ask_for_the_same(name: str) -> None:
+    """The toy server evicts by chance; whatever it evicts, the history must come out the same for the same whims."""
+    definition = WorkflowDefinition.of(getattr(OURS, name))
+    for seed in range(20):
+        options: dict[str, Any] = {"arguments": ARGUMENTS.get(name, ()), "signals": SIGNALS.get(name, ())}
+        cached = ToyServer(definition, seed, **options, evicts="never").play()
+        cold = ToyServer(definition, seed, **options, evicts="always").play()
+        assert cached == cold

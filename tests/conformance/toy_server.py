@@ -36,6 +36,8 @@ class ToyServer:
         arguments: Of the workflow.
         signals: Names and arguments of signals that may come.
         cancels: The run may be asked to cancel.
+        lang_flags: Flags that the worker switches on.
+        evicts: Whether runs leave the worker's cache after a task: "never", "always" or "sometimes".
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ToyServer:
         signals: tuple[tuple[str, tuple[Any, ...]], ...] = (),
         cancels: bool = False,
         lang_flags: frozenset[int] = frozenset(),
+        evicts: str = "sometimes",
     ) -> None:
         self.random = random.Random(seed)
         self.definition = definition
@@ -56,6 +59,7 @@ class ToyServer:
         self.signals = list(signals)
         self.cancels = cancels
         self.lang_flags = lang_flags
+        self.evicts = evicts
         self.time_us = START_US
         self.activities: dict[int, ev.ActivityTaskScheduled] = {}
         self.cancel_requested: dict[int, int] = {}
@@ -167,8 +171,8 @@ class ToyServer:
         elif not self.closed and self._chance(1, 10):
             # A heartbeat, or a task forced by an update that came to nothing.
             self.task_pending = True
-        if not self.closed and self._chance(1, 6):
-            # Out of the cache.
+        is_evicted = self._chance(1, 6)
+        if self.evicts == "always" or (self.evicts == "sometimes" and is_evicted):
             self._evict()
 
     def _evict(self) -> None:
