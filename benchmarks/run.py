@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import simpy
-
-from stormproof import Scenario, WorkerGroup, activity, workflow
-from stormproof.client import Client
+from real_replayer import replay_all
 from stormproof.engine.converter import DataConverter
 from stormproof.engine.core.definition import WorkflowDefinition
 from stormproof.engine.replayer import replay
 from stormproof.sim.choices import Choices
+from stormproof.sim.garbage import collection_paused
 from stormproof.sim.http import installed_http
 from stormproof.sim.network import Call
 from stormproof.sim.node import Incarnation
@@ -35,6 +34,9 @@ from stormproof.sim.patches import installed_patches
 from stormproof.sim.record import RunRecord
 from stormproof.sim.simulate import run_scenario
 from stormproof.sim.world import World
+
+from stormproof import Scenario, WorkerGroup, activity, workflow
+from stormproof.client import Client
 from stormproof.simulation import Simulator
 from stormproof.worker import Worker
 
@@ -194,15 +196,17 @@ def one_world(executions: int) -> RunRecord:
 def fresh_worlds(executions: int) -> None:
     """A world for each execution."""
     single = scenario(1, 1)
-    for seed in range(executions):
-        run_scenario(single, seed=seed, options=RunOptions(faults=False, checks=False))
+    with collection_paused():  # as a campaign's processes do it
+        for seed in range(executions):
+            run_scenario(single, seed=seed, options=RunOptions(faults=False, checks=False))
 
 
 def faulty_worlds(executions: int) -> None:
     """A world for each execution, with default faults and all checks."""
     simulator = Simulator(scenario(1, 1))
-    for seed in range(executions):
-        simulator.run(seed, RunOptions())
+    with collection_paused():  # as a campaign's processes do it
+        for seed in range(executions):
+            simulator.run(seed, RunOptions())
 
 
 def replays(record: RunRecord) -> None:
@@ -214,8 +218,6 @@ def replays(record: RunRecord) -> None:
 
 def real_replays(record: RunRecord, count: int) -> None:
     """The reference for replays: the real SDK's ``Replayer``, without its sandbox, on the same histories."""
-    from real_replayer import replay_all
-
     replay_all([history.data for history in record.histories[:count]])
 
 
@@ -272,10 +274,25 @@ def measure_all(executions: int, rounds: int) -> dict[str, Row]:
         record = one_world(200)
         add("simpy", "bare SimPy timeouts (reference)", 300_000, lambda: simpy_timeouts(300_000))
         add("one", "3-activity executions, one world, no faults", executions, lambda: one_world(executions))
-        add("fresh", "3-activity executions, a world each, no faults", executions // 2, lambda: fresh_worlds(executions // 2))
-        add("faults", "3-activity executions, a world each, faults and checks", executions // 2, lambda: faulty_worlds(executions // 2))
+        add(
+            "fresh",
+            "3-activity executions, a world each, no faults",
+            executions // 2,
+            lambda: fresh_worlds(executions // 2),
+        )
+        add(
+            "faults",
+            "3-activity executions, a world each, faults and checks",
+            executions // 2,
+            lambda: faulty_worlds(executions // 2),
+        )
         add("replay", "cold replays of 23 events, every workflow task checked", 200, lambda: replays(record))
-        add("events_500", "events of a history of 500, run and replayed", 5_000, lambda: [long_history(500) for _ in range(10)])
+        add(
+            "events_500",
+            "events of a history of 500, run and replayed",
+            5_000,
+            lambda: [long_history(500) for _ in range(10)],
+        )
         add("events_5000", "events of a history of 5,000, run and replayed", 5_000, lambda: long_history(5_000))
         add("messages", "messages between nodes", 50_000, lambda: kernel_messages(50_000))
         add("simpy_messages", "SimPy process and Store per message (reference)", 50_000, lambda: simpy_messages(50_000))
@@ -292,13 +309,17 @@ def table(rows: dict[str, Row]) -> str:
         goal = f"{wanted[key]:8.0f}" if key in wanted else " " * 8
         lines.append(f"{row.name:56} {row.median:10.0f} {min(row.rates):10.0f} {max(row.rates):10.0f} {goal}")
     lines.append("")
-    lines.append(f"wanted = 1,500 and 800 where bare SimPy makes {SIMPY_REFERENCE:,} timeouts a second, scaled by {scale:.2f}")
+    lines.append(
+        f"wanted = 1,500 and 800 where bare SimPy makes {SIMPY_REFERENCE:,} timeouts a second, scaled by {scale:.2f}"
+    )
     lines.append(f"replays: {rows['replay'].median / rows['real'].median:.0f} times the real Replayer")
     lines.append(
         f"cost of an event at 5,000 events: {rows['events_500'].median / rows['events_5000'].median:.2f} of that at 500"
     )
     lines.append(f"memory of a closed execution of 23 events: {closed_footprint_kb(200):.1f} KB")
-    lines.append(f"messages: {rows['messages'].median / rows['simpy_messages'].median:.1f} times a SimPy process and Store each")
+    lines.append(
+        f"messages: {rows['messages'].median / rows['simpy_messages'].median:.1f} times a SimPy process and Store each"
+    )
     return "\n".join(lines)
 
 

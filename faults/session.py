@@ -46,8 +46,6 @@ class PlannedFaults:
         self._watches: dict[str, list[_Watch]] = {}
         self._restarts: Restarts | None = None
         self._world: World | None = None
-        # One object: a bound method is a new one each time.
-        self._observer = self._reached
 
     @property
     def heal_at_us(self) -> int:
@@ -77,7 +75,7 @@ class PlannedFaults:
             else:
                 self._watches.setdefault(when.point, []).append(_Watch(strike, when))
         if self._watches:
-            world.observers.append(self._observer)
+            world.observers.append(self._reached)
 
     def _reached(self, point: str, node: str, subject: str, detail: str) -> None:
         watches = self._watches.get(point)
@@ -106,9 +104,9 @@ class PlannedFaults:
                 strike.begin()
 
     def _stop_watching(self, world: World) -> None:
-        # A new list: the old one is being looped over.
+        # A new list: the old one is being looped over. A bound method is a new object each time, and equal.
         if not self._watches:
-            world.observers = [observer for observer in world.observers if observer is not self._observer]
+            world.observers = [observer for observer in world.observers if observer != self._reached]
 
     def heal(self, world: World) -> None:
         """End every fault that still lasts, let none begin any more, and start again what is down."""

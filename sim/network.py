@@ -1,13 +1,14 @@
 """The network between nodes: calls over ordered connections, with latency, loss, duplication and partitions.
 
-A call is a request message and at most one reply message. Messages on one connection (one process to one node, and back)
-keep their order, as TCP keeps it; messages on different connections do not. A message is one kernel event.
+A call is a request message and at most one reply message. Messages on one connection (one process to one node, and
+back) keep their order, as TCP keeps it; messages on different connections do not. A message is one kernel event.
 
-What a caller can learn is what a real caller can learn: an answer; ``UNAVAILABLE`` at once when nobody listens there or the
-connection breaks; ``DEADLINE_EXCEEDED`` when nothing came in time. It never learns whether a lost call was carried out.
+What a caller can learn is what a real caller can learn: an answer; ``UNAVAILABLE`` at once when nobody listens there or
+the connection breaks; ``DEADLINE_EXCEEDED`` when nothing came in time. It never learns whether a lost call was carried
+out.
 
-A long poll has no timer while nothing of it is lost: waiting for weeks costs no event. When a message of it is lost, the
-caller learns so when its deadline has passed, counted in whole poll periods, as if it had polled again and again.
+A long poll has no timer while nothing of it is lost: waiting for weeks costs no event. When a message of it is lost,
+the caller learns so when its deadline has passed, counted in whole poll periods, as if it had polled again and again.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Call(Entry):
         "target",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 (made for each call: names would cost)
         self, network: Network, sender: Incarnation, target: str, body: object, on_reply: OnReply, long_poll: bool
     ) -> None:
         # Not Entry's constructor: the kernel's part is filled in when a message of the call is sent.
@@ -98,6 +99,7 @@ class Call(Entry):
         self.number = network.calls
         self.sent_us = network.kernel.now_us
         self.period_us = 0
+        self.deadline_us = 0
         self.server: Incarnation | None = None
 
     def reply(self, value: Any) -> None:
@@ -179,6 +181,8 @@ class Network:
 
         Args:
             sender: The calling process. ``on_reply`` is not called any more once it is dead.
+            target: The name of the node that is called.
+            body: What is sent.
             on_reply: Gets the answer, or a ``ServiceError`` (``UNAVAILABLE``, ``DEADLINE_EXCEEDED``).
             timeout_us: When to give up; ``None`` waits for ever.
             long_poll: Needs no timer of its own while nothing of it is lost.
@@ -204,8 +208,14 @@ class Network:
         """The latency of one message, drawn."""
         return self._latency_low_us + self._draw()
 
-    def _send(
-        self, call: Call, sender: Incarnation, target: str, deliver: Callable[..., None], args: tuple[Any, ...], kind: str
+    def _send(  # noqa: PLR0917 (called for each message: names would cost)
+        self,
+        call: Call,
+        sender: Incarnation,
+        target: str,
+        deliver: Callable[..., None],
+        args: tuple[Any, ...],
+        kind: str,
     ) -> None:
         """One message from ``sender`` to the node ``target``."""
         kernel = self.kernel

@@ -9,6 +9,7 @@ See ``sim/loop.py`` and ``sim/graveyard.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from datetime import tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -69,6 +70,18 @@ class Incarnation:
         self.run_callback: Callable[..., object] = context.run
         self._monotonic_base_us = self.world.kernel.now_us
         self._loop: VirtualLoop | None = None
+
+    def release(self) -> None:
+        """The world has ended: break the circles of which this is a part, so that nothing waits for a collector."""
+        program, self.program = self.program, None
+        release = getattr(program, "release", None)
+        if release is not None:
+            release()
+        self.context = Context()
+        self.run_callback = self.context.run
+        self._loop = None
+        self.connections.clear()
+        self.serving.clear()
 
     # --- clocks (Process) -------------------------------------------------------------------------------------------
 
@@ -234,6 +247,7 @@ class Node:
         assert self.incarnation is None, f"{self.name} is already up"
         self._count += 1
         incarnation = self.incarnation = Incarnation(self, self._count)
+        self.world.incarnations.append(incarnation)
         incarnation.trace("start", f"{self.name} starts", incarnation=self._count)
         if self._program is not None:
             incarnation.program = incarnation.context.run(self._program, incarnation)

@@ -37,6 +37,12 @@ class EngineProgram:
     def abandon(self) -> None:
         """What it had in memory is lost."""
 
+    def release(self) -> None:
+        """The world has ended: the server's parts refer to each other, and nobody needs them any more."""
+        server = self.server
+        for part in (server.dispatcher.timers, server.dispatcher, server.queries, server):
+            vars(part).clear()
+
     def connection_lost(self, source: str) -> None:
         """A worker or client is gone."""
         self.server.connection_lost(source)
@@ -64,6 +70,12 @@ class WorkerProgram:
     def abandon(self) -> None:
         """The process died."""
         self.machine.abandon()
+
+    def release(self) -> None:
+        """The world has ended: the machine's parts refer to each other, and nobody needs them any more."""
+        machine = self.machine
+        for part in (machine.workflows, machine.activities, machine):
+            vars(part).clear()
 
     def connection_lost(self, source: str) -> None:
         """Nobody calls a worker."""

@@ -77,6 +77,8 @@ class World:
         self.network = Network(self, latency_us)
         self.store = MemoryStore()
         self.nodes: dict[str, Node] = {}
+        self.incarnations: list[Incarnation] = []
+        """All processes that there ever were."""
         self.graveyard = Graveyard()
         self.threads = Greenlets(self.kernel, self.graveyard)
         self.observers: list[Observer] = []
@@ -304,6 +306,10 @@ class World:
         self.commit_observers.clear()
         self.on_all_closed = None
         self.base_context = Context()
+        for incarnation in self.incarnations:
+            incarnation.release()
+        self.incarnations.clear()
+        del self.network.world
 
 
 def source_of(incarnation: Incarnation) -> str:

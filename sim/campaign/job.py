@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...engine.core.errors import MisuseError
+from ..garbage import collect_young, collection_paused
+from ..http import installed_http
 from ..loading import load_target
 from ..options import RunOptions
+from ..patches import installed_patches
 from ..record import RunRecord
 from .hash_seeds import current_hash_seed
 from .journal import JournalWriter
@@ -24,6 +27,8 @@ Runner = Callable[..., RunRecord]
 
 # By name: what is above this room cannot be imported from here.
 DEFAULT_RUNNER = "stormproof.simulation:run_one"
+
+RUNS_PER_COLLECTION = 50
 
 # Simulations patch the time module; our own code keeps the real clock.
 _clock_ns = time.perf_counter_ns
@@ -68,9 +73,13 @@ def run_seeds(target: object, job: Job) -> None:
     options = RunOptions.from_data(job.options)
     journal = JournalWriter(job.journal)
     try:
-        for seed in job.seeds:
-            journal.started(seed)
-            journal.finished(run_seed(runner, target, seed=seed, options=options, reference=job.target))
+        # Held around all runs: each of them would install everything anew, and then have its record walked over.
+        with collection_paused(), installed_patches(), installed_http():
+            for number, seed in enumerate(job.seeds, 1):
+                journal.started(seed)
+                journal.finished(run_seed(runner, target, seed=seed, options=options, reference=job.target))
+                if number % RUNS_PER_COLLECTION == 0:
+                    collect_young()
     finally:
         journal.close()
 
