@@ -1,4 +1,4 @@
-"""The reference for replays: the real SDK's ``Replayer`` on the workflow of ``run.py``, written against ``temporalio``."""
+"""The reference for replays: the real SDK's ``Replayer`` on the workflow of ``run.py``."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
     python benchmarks/soak.py [--seeds 5000] [--jobs 2] [--output benchmarks/results]
 
-The file holds the commit, the versions, and for each example the verdicts, the faults that fired, and one digest over the
-digests of all runs, so that anybody can make the same runs again and compare. It also holds a few seeds with their own
-digests for spot checks (``tests/slow/test_soak_sample.py``).
+The file holds the commit, the versions, and for each example the verdicts, the faults that fired, and one digest over
+the digests of all runs, so that anybody can make the same runs again and compare. It also holds a few seeds with their
+own digests for spot checks (``tests/slow/test_soak_sample.py``).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stormproof import run_campaign
 from stormproof.sim.campaign import CampaignResult
 from stormproof.sim.version import VERSION
+
+from stormproof import run_campaign
 
 EXAMPLES = {
     "abc": "stormproof.examples.abc.scenario:correct",

@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, TypedDict, Unpack, overload
 
-
-
 from .callable_types import (
     UNSET,
     MethodAsyncNoParam,

@@ -1,7 +1,7 @@
 """What the engine needs of the process that it runs in: protocols, and the context variable that reaches a world.
 
-The server machine and the worker machine are callback-based and run on a ``Host``. The public API (``Client``, ``Worker``)
-finds the world through ``current_world``. ``sim`` implements both; a real-time server can do so later.
+The server machine and the worker machine are callback-based and run on a ``Host``. The public API (``Client``,
+``Worker``) finds the world through ``current_world``. ``sim`` implements both; a real-time server can do so later.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Host(Protocol):
     def start_coroutine(self, coroutine: Coroutine[Any, Any, Any], name: str, on_done: Callable[[Any], None]) -> Any:
         """Run a coroutine as a task on this process's asyncio loop; ``on_done`` gets the task. Returns the task."""
 
-    def start_thread(self, function: Callable[[], Any], name: str, on_done: Callable[[Any, BaseException | None], None]) -> Any:
+    def start_thread(
+        self, function: Callable[[], Any], name: str, on_done: Callable[[Any, BaseException | None], None]
+    ) -> Any:
         """Run a blocking function in a (simulated) thread; ``on_done`` gets its result and error. Returns a handle."""
 
 

@@ -28,6 +28,7 @@ from .client_errors import (
     rpc_error,
 )
 from .common import QueryRejectCondition
+from .core import enums
 from .core import events as ev
 from .core import requests as rq
 from .core.definition import QUERY_ATTRIBUTE, SIGNAL_ATTRIBUTE
@@ -35,9 +36,9 @@ from .core.enums import TimeoutType, WorkflowExecutionStatus
 from .core.errors import ServiceError
 from .exceptions import CancelledError, TerminatedError, TimeoutError
 from .failure_converter import from_failure
+from .host import world
 from .replayer import WorkflowHistory
 from .service_calls import call_service
-from .host import world
 
 if TYPE_CHECKING:
     from .client import Client
@@ -119,14 +120,17 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         """
         run_id = self._result_run_id
         while True:
-            request = rq.GetWorkflowExecutionHistory(self._execution(run_id), wait_new_event=True, close_event_only=True)
+            request = rq.GetWorkflowExecutionHistory(
+                self._execution(run_id), wait_new_event=True, close_event_only=True
+            )
             response = await call(request, rpc_timeout, long_poll=True)
             event = response.events[-1]
             next_run_id = getattr(event, "new_execution_run_id", "")
             if next_run_id and follow_runs:
                 run_id = next_run_id
                 continue
-            return self._outcome(event)
+            outcome: ReturnType = self._outcome(event)
+            return outcome
 
     def _outcome(self, event: ev.HistoryEvent) -> Any:
         converter = self._client.data_converter.payload_converter
@@ -220,7 +224,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             self._execution(self._run_id),
             name,
             converter.to_payloads(arguments_of(arg, args)),
-            query_reject_condition=rq.QueryRejectCondition(condition or QueryRejectCondition.NONE),
+            query_reject_condition=enums.QueryRejectCondition(condition or QueryRejectCondition.NONE),
         )
         try:
             response = await call(request, rpc_timeout)
@@ -375,7 +379,9 @@ def _handler(handler: str | Callable[..., Any], kind: str) -> tuple[str, Any]:
     definition = getattr(handler, QUERY_ATTRIBUTE if kind == "query" else SIGNAL_ATTRIBUTE, None)
     if definition is None:
         name = getattr(handler, "__qualname__", repr(handler))
-        raise RuntimeError(f"{kind.capitalize()} definition not found on {name}, is it decorated with @workflow.{kind}?")
+        raise RuntimeError(
+            f"{kind.capitalize()} definition not found on {name}, is it decorated with @workflow.{kind}?"
+        )
     if not definition.name:
         raise RuntimeError(f"Cannot invoke dynamic {kind} definition")
     return definition.name, getattr(definition, "ret_type", None)

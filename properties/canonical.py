@@ -72,6 +72,7 @@ def net_effects(ledgers: list[Ledger], workflow_id: str | None = None) -> dict[s
     """How often each effect stands in the services at the end: applied minus undone, by ``service.operation key``.
 
     Args:
+        ledgers: The effects of each service.
         workflow_id: Only effects of this workflow's activities; all where ``None``.
     """
     net: dict[str, int] = {}

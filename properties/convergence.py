@@ -47,9 +47,9 @@ class Reachable:
 class Convergence:
     """P10. Status, result, failure type and standing effects are ones that are reachable without faults.
 
-    An honest failure that names its fault (a timeout, an error of the service that was faulty) is allowed. Where the user
-    declared the allowed outcomes, those decide. Ids and times are compared by position. Unknown where it can't tell: a
-    workflow that no fault-free run started.
+    An honest failure that names its fault (a timeout, an error of the service that was faulty) is allowed. Where the
+    user declared the allowed outcomes, those decide. Ids and times are compared by position. Unknown where it can't
+    tell: a workflow that no fault-free run started.
 
     Args:
         reachable: What fault-free runs reach.
@@ -67,10 +67,8 @@ class Convergence:
         verdicts = []
         if record.error:
             verdicts.append(Verdict("P10", "", Truth.FALSE, f"main raised {record.error}"))
-        for outcome in outcome_by_id(record).values():
-            if outcome["status"] != "running":
-                verdicts.append(self._judge(record, outcome))
-        return verdicts
+        closed = [outcome for outcome in outcome_by_id(record).values() if outcome["status"] != "running"]
+        return verdicts + [self._judge(record, outcome) for outcome in closed]
 
     def _judge(self, record: RunRecord, outcome: Outcome) -> Verdict:
         workflow, workflow_id = outcome["workflow"], outcome["workflow_id"]
@@ -111,7 +109,10 @@ class Convergence:
         if is_honest(record, outcome):
             return Truth.TRUE, f"{workflow_id} failed honestly: {told(outcome)}"
         expected = next(iter(known))
-        return Truth.FALSE, f"{workflow_id} ended {told(outcome)}, which no run without faults does (they end {expected})"
+        return (
+            Truth.FALSE,
+            f"{workflow_id} ended {told(outcome)}, which no run without faults does (they end {expected})",
+        )
 
 
 def is_honest(record: RunRecord, outcome: Outcome) -> bool:

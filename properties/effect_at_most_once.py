@@ -11,8 +11,8 @@ from ..sim.verdict import Truth, Verdict
 class EffectAtMostOnce:
     """P2. Judged for every service operation that declares an effect key (``@operation(effect_key=...)``).
 
-    An effect that was undone in between (by an operation with ``undoes=``) may be applied again. Evidence: each application
-    of the key, with the attempt that caused it.
+    An effect that was undone in between (by an operation with ``undoes=``) may be applied again. Evidence: each
+    application of the key, with the attempt that caused it.
     """
 
     code = "P2"
@@ -27,7 +27,7 @@ class EffectAtMostOnce:
 
 
 def _applications(effects: list[dict[str, Any]]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """operation -> key -> applications that stood at the same time (the longest such list)."""
+    """Operation -> key -> applications that stood at the same time (the longest such list)."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     standing: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for effect in effects:
@@ -54,7 +54,9 @@ def _verdict(record: RunRecord, service: str, operation: str, keys: dict[str, li
     workflows = {outcome["workflow_id"]: outcome["workflow"] for outcome in record.outcomes}
     if not doubled:
         first = next(iter(keys.values()))[0]
-        return Verdict("P2", workflows.get(first["workflow_id"], ""), Truth.TRUE, f"{name}: {len(keys)} key(s), each once")
+        return Verdict(
+            "P2", workflows.get(first["workflow_id"], ""), Truth.TRUE, f"{name}: {len(keys)} key(s), each once"
+        )
     key, effects = next(iter(doubled.items()))
     attempts = ", ".join(_caller(effect) for effect in effects)
     more = f" (and {len(doubled) - 1} more keys)" if len(doubled) > 1 else ""
@@ -65,7 +67,11 @@ def _verdict(record: RunRecord, service: str, operation: str, keys: dict[str, li
         Truth.FALSE,
         f"{name} was applied {len(effects)} times for key {key}: by {attempts}{more}",
         [
-            {"time_us": effect["time_us"], "text": f"{name} applied for key {key} by {_caller(effect)}", "effect": effect}
+            {
+                "time_us": effect["time_us"],
+                "text": f"{name} applied for key {key} by {_caller(effect)}",
+                "effect": effect,
+            }
             for effect in effects
         ],
         workflow_id,

@@ -13,9 +13,9 @@ STOPPED_UNJUDGED = {"events": True, "real_time": True}
 class Liveness:
     """P5. Every run that was started is closed when the run ends.
 
-    The simulation goes on after healing for k times the slowest fault-free run plus the declared timeouts; what is still
-    open then will not close by itself. A run that was cut off by a budget of events or real time is unknown. The evidence is
-    what the run waits for.
+    The simulation goes on after healing for k times the slowest fault-free run plus the declared timeouts; what is
+    still open then will not close by itself. A run that was cut off by a budget of events or real time is unknown. The
+    evidence is what the run waits for.
 
     Args:
         perpetual: Names of workflow types that are meant never to end.

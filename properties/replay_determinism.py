@@ -14,11 +14,11 @@ from ..sim.verdict import Truth, Verdict
 from ..sim.watchdog import CodeSpins, stopping_spins
 
 ANOTHER_WALL_CLOCK_US = 1_931_000_000_123_456
-"""The wall clock under which histories are replayed: some day in March 2031, at another time of day than any simulation starts."""
+"""The wall clock under which histories are replayed: a day in March 2031."""
 
 
 class ReplayProcess:
-    """The process in whose name a history is replayed: a wall clock of its own, so that code which reads it is found out."""
+    """The process in whose name a history is replayed. Code that reads its wall clock is found out."""
 
     name = "replay"
     lane = 0
@@ -41,8 +41,8 @@ class ReplayProcess:
 class ReplayDeterminism:
     """P1. A cold replay of each history gives the recorded commands, checked at every workflow task.
 
-    Differences that the SDK would accept (a timer's length, an input) are none. Evidence: the event at which replay took
-    another way, with the command that was recorded and the one that came.
+    Differences that the SDK would accept (a timer's length, an input) are none. Evidence: the event at which replay
+    took another way, with the command that was recorded and the one that came.
 
     Args:
         definitions: The workflow classes, by name.

@@ -1,10 +1,10 @@
 """The user's code as processes have it: modules loaded once per incarnation, in one of several versions.
 
-A process that starts loads its code, and what the code keeps in module variables dies with the process. A worker group whose
-factory is given as ``"package.module:function"`` gets this: its module (and those named in ``modules``) is executed anew for
-each incarnation, in a private view of ``sys.modules``, so that two versions live side by side. The compiled code is cached,
-so a start costs the module's own top level and no parsing. A factory that is given as a function shares its module with the
-whole process.
+A process that starts loads its code, and what the code keeps in module variables dies with the process. A worker group
+whose factory is given as ``"package.module:function"`` gets this: its module (and those named in ``modules``) is
+executed anew for each incarnation, in a private view of ``sys.modules``, so that two versions live side by side. The
+compiled code is cached, so a start costs the module's own top level and no parsing. A factory that is given as a
+function shares its module with the whole process.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class CodeLoader:
         if not isinstance(group.factory, str):
             if group.code is not None or group.modules:
                 raise MisuseError(
-                    f"worker group {group.name!r} names code or modules, but its factory is a function of this process: "
+                    f"worker group {group.name!r} names code or modules, but its factory is a function of this "
+                    "process: "
                     "give the factory as 'package.module:function'"
                 )
             return group.factory

@@ -313,7 +313,7 @@ class Kernel(simpy.Environment):
         """
         until_us = None if until is None or isinstance(until, simpy.Event) else int(until)
         if isinstance(until, simpy.Event):
-            if until.callbacks is None:  # it has happened; SimPy's types do not tell
+            if until.processed:
                 return self._result("stopped", 0)
             until.callbacks.append(lambda _: self.stop())
         self._stopping = False

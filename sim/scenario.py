@@ -52,8 +52,8 @@ class Scenario:
     """One thing to simulate.
 
     Args:
-        workload: What clients do: ``async def workload()``, ``workload(client)`` or ``workload(client, draw)``, where ``draw``
-            gives seeded choices. It runs on a driver node, which never crashes.
+        workload: What clients do: ``async def workload()``, ``workload(client)`` or ``workload(client, draw)``, where
+            ``draw`` gives seeded choices. It runs on a driver node, which never crashes.
         name: For reports; the workload's name by default.
         workers: Worker groups or factories; none where the workload makes its own ``Worker``.
         services: Fakes of outside systems: classes or factories, made anew for each run.

@@ -3,7 +3,8 @@
     record = stormproof.simulate(main, seed=1)
     record.check()
 
-``workflow``, ``activity``, ``client``, ``worker``, ``common`` and ``exceptions`` have the names of ``temporalio``'s modules.
+``workflow``, ``activity``, ``client``, ``worker``, ``common`` and ``exceptions`` have the names of ``temporalio``'s
+modules.
 """
 
 from __future__ import annotations

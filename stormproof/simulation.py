@@ -1,8 +1,8 @@
 """Simulating: one scenario, one seed, one judged record. All rooms meet here.
 
-Before a scenario is run under faults it is run without (the *baseline*): from that come the points at which faults can strike,
-how long the scenario takes when all is well, and the outcomes that are reachable without faults. A baseline is made once in
-a process for each scenario, from fixed seeds, so that it is the same in every process.
+Before a scenario is run under faults it is run without (the *baseline*): from that come the points at which faults can
+strike, how long the scenario takes when all is well, and the outcomes that are reachable without faults. A baseline is
+made once in a process for each scenario, from fixed seeds, so that it is the same in every process.
 """
 
 from __future__ import annotations
@@ -218,7 +218,8 @@ def simulate(
     """Run a scenario once, under faults, and judge what happened.
 
     Args:
-        target: An async function that uses ``Client`` and ``Worker`` as it would against a real server, or a ``Scenario``.
+        target: An async function that uses ``Client`` and ``Worker`` as it would against a real server, or a
+            ``Scenario``.
         seed: Every choice of the run comes from it. Default 0.
         faults: True draws faults from the scenario's mix; False injects none; a sequence of faults is the plan.
         trace: Keep the trace, so that the record can be shown as a timeline. Default on.

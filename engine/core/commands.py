@@ -1,6 +1,7 @@
 """Commands: what a workflow task's completion asks the server to do (``temporal.api.command.v1``).
 
-One slotted dataclass per command type. A command becomes one history event of the server's; the two are matched on replay.
+One slotted dataclass per command type. A command becomes one history event of the server's; the two are matched on
+replay.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Errors that a service answers with, and errors that are our own fault.
 
 ``ServiceError`` travels over the network as data (``status`` and ``message``); clients turn it into
-``temporalio``-like exceptions. SimPy rebuilds an exception that crosses a process from its ``args``, so every class here
-keeps all that it has in ``args``.
+``temporalio``-like exceptions. SimPy rebuilds an exception that crosses a process from its ``args``, so every class
+here keeps all that it has in ``args``.
 """
 
 from __future__ import annotations
@@ -39,18 +39,22 @@ class ServiceError(StormproofError):
 
     @property
     def status(self) -> str:
+        """The name of a gRPC status code."""
         return str(self.args[0])
 
     @property
     def message(self) -> str:
+        """For people."""
         return str(self.args[1])
 
     @property
     def detail(self) -> str:
+        """The name of Temporal's error detail, or empty."""
         return str(self.args[2])
 
     @property
     def run_id(self) -> str:
+        """The run that the detail names, or empty."""
         return str(self.args[3])
 
     def __str__(self) -> str:

@@ -39,7 +39,8 @@ class TaskQueue:
 class RetryPolicyData:
     """A retry policy on the wire. ``maximum_attempts`` 0 is unlimited; a ``maximum_interval_us`` of 0 is 100 x initial.
 
-    ``backoff_coefficient`` is a float as in Temporal's protocol; intervals computed from it are rounded to microseconds.
+    ``backoff_coefficient`` is a float as in Temporal's protocol; intervals computed from it are rounded to
+    microseconds.
     """
 
     initial_interval_us: DurationUs = 1_000_000
@@ -59,7 +60,10 @@ class UserMetadata:
 
 @dataclass(slots=True)
 class HistoryEvent:
-    """What all events have. ``event_id`` counts from 1 without gaps; ``time_us`` is microseconds since the Unix epoch."""
+    """What all events have.
+
+    ``event_id`` counts from 1 without gaps; ``time_us`` is microseconds since the Unix epoch.
+    """
 
     event_id: Int64 = 0
     time_us: TimestampUs = 0

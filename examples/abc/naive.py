@@ -48,10 +48,10 @@ class NaiveFulfil:
     async def run(self, order: Order) -> str:
         """Returns ``shipped`` or ``failed``."""
         # Mistake 2: the wall clock decides a branch. A replay at another time takes the other one.
-        began = datetime.now()
+        began = datetime.now()  # noqa: DTZ005 (the mistake)
         await workflow.execute_activity(reserve_stock, order, start_to_close_timeout=timedelta(seconds=10))
         await workflow.execute_activity(take_payment, order, start_to_close_timeout=timedelta(seconds=10))
-        if datetime.now() - began > timedelta(seconds=20):
+        if datetime.now() - began > timedelta(seconds=20):  # noqa: DTZ005 (the mistake)
             await workflow.execute_activity(apologise, order, start_to_close_timeout=timedelta(seconds=10))
         try:
             # Mistake 3: a handful of quick attempts, against a system that is down for hours.

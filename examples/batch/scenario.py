@@ -26,8 +26,9 @@ class Archive(Service):
     async def file(self, page: int, words: int) -> None:
         """File a page; doing it again changes nothing."""
         if str(page) in self.filed:
-            return no_effect(None)
-        self.filed[str(page)] = words
+            no_effect(None)
+        else:
+            self.filed[str(page)] = words
 
 
 archive = Archive.client(timeout=timedelta(seconds=5))
@@ -83,9 +84,7 @@ async def one_batch(client: Client) -> None:
 
 def worker(client: Client) -> Worker:
     """A worker process with room for twenty activities."""
-    return Worker(
-        client, task_queue=QUEUE, workflows=[Batch], activities=[work_on], max_concurrent_activities=20
-    )
+    return Worker(client, task_queue=QUEUE, workflows=[Batch], activities=[work_on], max_concurrent_activities=20)
 
 
 correct = Scenario(one_batch, name="batch", workers=[WorkerGroup(worker, count=3)], services=[Archive])

@@ -32,8 +32,9 @@ class Warehouse(Service):
     async def hold(self, order_id: str, pieces: int) -> None:
         """Set pieces aside, once for each order."""
         if order_id in self.held or order_id in self.let_go:
-            return no_effect(None)
-        self.held[order_id] = pieces
+            no_effect(None)
+        else:
+            self.held[order_id] = pieces
 
     @operation(effect_key="order_id", undoes="hold")
     async def let_go_of(self, order_id: str) -> None:
@@ -132,17 +133,18 @@ class OrderSaga:
         await workflow.execute_activity(hold_goods, order, start_to_close_timeout=STEP)
         self.state = "waiting"
         try:
-            await workflow.wait_condition(
-                lambda: self.decision is not None, timeout=timedelta(days=patience_days)
-            )
-        except asyncio.TimeoutError:
+            await workflow.wait_condition(lambda: self.decision is not None, timeout=timedelta(days=patience_days))
+        except TimeoutError:
             return await self.give_up(order, "forgotten")
         assert self.decision is not None
         if not self.decision.approved:
             return await self.give_up(order, "rejected")
         self.state = "paying"
         await workflow.execute_activity(
-            take_money, order, start_to_close_timeout=STEP, retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1))
+            take_money,
+            order,
+            start_to_close_timeout=STEP,
+            retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1)),
         )
         return await self.end(order, "sold")
 
@@ -166,16 +168,18 @@ class OrderSaga:
         return state
 
 
-ORDERS = [(Order("desk", 1, 30_000), True, 9), (Order("sofa", 2, 90_000), False, 16), (Order("lamp", 5, 4_000), None, 0)]
+ORDERS = [
+    (Order("desk", 1, 30_000), True, 9),
+    (Order("sofa", 2, 90_000), False, 16),
+    (Order("lamp", 5, 4_000), None, 0),
+]
 
 
 async def customers_and_approvers(client: Client) -> None:
     """Three orders: one approved after nine days, one rejected after sixteen, one forgotten."""
 
     async def one(order: Order, approved: bool | None, after_days: int) -> None:
-        handle = await client.start_workflow(
-            OrderSaga.run, args=[order, 21], id=f"order-{order.id}", task_queue=QUEUE
-        )
+        handle = await client.start_workflow(OrderSaga.run, args=[order, 21], id=f"order-{order.id}", task_queue=QUEUE)
         if approved is not None:
             await asyncio.sleep(after_days * 86_400)
             await handle.query(OrderSaga.status)

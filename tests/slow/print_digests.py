@@ -1,4 +1,7 @@
-"""Prints the digests of runs: ``python print_digests.py module:name:seeds[:evict] ...``. Run by the tests of determinism."""
+"""Prints the digests of runs: ``python print_digests.py module:name:seeds[:evict] ...``.
+
+Run by the tests of determinism.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 
 from stormproof.sim.options import RunOptions
 from stormproof.sim.patches import installed_patches
+
 from stormproof.simulation import run_one
 
 

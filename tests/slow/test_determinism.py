@@ -1,4 +1,4 @@
-"""One seed, one digest: in one process twice, in fresh processes under other hash seeds, evicted, and under other Pythons."""
+"""One seed, one digest: twice in a process, under other hash seeds, with eviction, under other Pythons."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from stormproof.sim.divergence import find_divergence, in_process
 
 E = "stormproof.examples"
-RUNS = [f"{E}.abc.scenario:correct:8", f"{E}.abc.scenario:naive:8", f"{E}.order.scenario:correct:6", f"{E}.batch.scenario:correct:1"]
+RUNS = [
+    f"{E}.abc.scenario:correct:8",
+    f"{E}.abc.scenario:naive:8",
+    f"{E}.order.scenario:correct:6",
+    f"{E}.batch.scenario:correct:1",
+]
 CORRECT = [f"{E}.abc.scenario:correct:8", f"{E}.order.scenario:correct:6", f"{E}.batch.scenario:correct:1"]
 HASH_SEEDS = ("0", "1", "987654321")
 PROGRAM = Path(__file__).with_name("print_digests.py")
@@ -24,7 +28,13 @@ def digests(runs: list[str], *, python: str = sys.executable, hash_seed: str = "
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
-        [python, str(PROGRAM), *runs], capture_output=True, text=True, check=False, env=environment, cwd=folder, timeout=600
+        [python, str(PROGRAM), *runs],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=folder,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -59,7 +69,10 @@ def other_pythons() -> list[str]:
         on_path = shutil.which(f"python3.{minor}")
         pyenv = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python"))
         for candidate in [*map(str, pyenv[-1:]), *([on_path] if on_path else [])]:
-            if subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode == 0:
+            if (
+                subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode
+                == 0
+            ):
                 found.setdefault(f"3.{minor}", candidate)
     return list(found.values())
 
@@ -72,18 +85,29 @@ def test_other_versions_of_python_agree(python: str, tmp_path: Path, repository:
     if not constraints.is_file():
         pytest.skip("the tests run without the repository")
     copy = tmp_path / "repository"
-    shutil.copytree(repository, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", "__pycache__"))
+    shutil.copytree(
+        repository, copy, ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", "__pycache__")
+    )
     environment = tmp_path / "environment"
     subprocess.run([python, "-m", "venv", str(environment)], check=True)
     inside = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
-    install = [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", str(constraints)]
+    install = [
+        inside,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--constraint",
+        str(constraints),
+    ]
     subprocess.run([*install, str(copy)], check=True, timeout=300)
     assert digests(RUNS, python=inside, folder=tmp_path) == digests(RUNS, folder=tmp_path)
 
 
 # --- a planted iteration over a set ---------------------------------------------------------------------------------
 
-PLANTED = '''
+PLANTED = """
 from datetime import timedelta
 
 from stormproof import Scenario, activity, workflow
@@ -115,7 +139,7 @@ def worker(client):
 
 def run():
     return run_scenario(Scenario(main, workers=[worker]), seed=1, options=RunOptions(faults=False, checks=False))
-'''
+"""
 
 
 def test_a_planted_iteration_over_a_set_is_named(tmp_path: Path) -> None:
@@ -131,9 +155,13 @@ def test_a_planted_iteration_over_a_set_is_named(tmp_path: Path) -> None:
 
 
 def test_the_planted_scenario_without_its_mistake_does_not_diverge(tmp_path: Path) -> None:
-    (tmp_path / "planted.py").write_text(PLANTED.replace("in {", "in [").replace('"emil"}', '"emil"]'), encoding="utf-8")
+    (tmp_path / "planted.py").write_text(
+        PLANTED.replace("in {", "in [").replace('"emil"}', '"emil"]'), encoding="utf-8"
+    )
     program = "import sys; sys.path.insert(0, '.'); from planted import run"
     assert (
-        find_divergence(in_process(program, hash_seed="1", cwd=str(tmp_path)), in_process(program, hash_seed="2", cwd=str(tmp_path)))
+        find_divergence(
+            in_process(program, hash_seed="1", cwd=str(tmp_path)), in_process(program, hash_seed="2", cwd=str(tmp_path))
+        )
         is None
     )

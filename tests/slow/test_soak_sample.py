@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from stormproof import run_campaign
 from stormproof.sim.campaign import RunStatus
 from stormproof.sim.options import RunOptions
 from stormproof.sim.patches import installed_patches
+
+from stormproof import run_campaign
 from stormproof.simulation import run_one
 
 EXAMPLES = {
