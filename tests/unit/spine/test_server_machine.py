@@ -30,7 +30,7 @@ def failing() -> cm.FailWorkflowExecution:
     return cm.FailWorkflowExecution(failure=Failure("no", info=ApplicationFailureInfo(type="No")))
 
 
-# --- the ordinary way ---------------------------------------------------------------------------------------------------
+# --- the ordinary way -------------------------------------------------------------------------------------------------
 
 
 def test_a_run_goes_its_way_and_its_end_is_told_to_who_waits(bench: Bench) -> None:
@@ -156,10 +156,14 @@ def test_history_for_a_worker_ends_where_it_asks(bench: Bench) -> None:
 @pytest.mark.parametrize("run_id", ["", "run"])
 def test_an_unknown_run_is_not_found(bench: Bench, run: Any, run_id: str) -> None:
     reply = bench.ask(run(run_id))
-    assert (reply.status, "nobody" in reply.message, "run" in reply.message.split()) == ("NOT_FOUND", True, bool(run_id))
+    assert (reply.status, "nobody" in reply.message, "run" in reply.message.split()) == (
+        "NOT_FOUND",
+        True,
+        bool(run_id),
+    )
 
 
-# --- two runs in one write ------------------------------------------------------------------------------------------------
+# --- two runs in one write --------------------------------------------------------------------------------------------
 
 
 def test_a_run_that_is_retried_starts_the_next_in_the_same_write(bench: Bench) -> None:
@@ -214,7 +218,7 @@ def test_a_repeated_start_is_answered_with_the_run_that_there_is(bench: Bench) -
     assert (refused.status, refused.run_id) == ("ALREADY_EXISTS", first.run_id)
 
 
-# --- crashes ----------------------------------------------------------------------------------------------------------------
+# --- crashes ----------------------------------------------------------------------------------------------------------
 
 
 def test_what_was_committed_and_not_dispatched_is_dispatched_by_the_next_server(bench: Bench) -> None:
