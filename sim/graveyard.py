@@ -89,10 +89,15 @@ class Graveyard:
 def end_coroutine(coroutine: Coroutine[Any, Any, Any], context: Context) -> bool:
     """Throw ``NodeDead`` into a coroutine until it ends; whether it did."""
     for _ in range(THROWS_MAX):
+        dead = NodeDead("buried")
         try:
-            context.run(coroutine.throw, NodeDead("buried"))
-        except BaseException:
+            context.run(coroutine.throw, dead)
+        except BaseException as error:
+            error.__traceback__ = None
             return True
+        finally:
+            # Whoever keeps it would keep our frames with it, and with them the world.
+            dead.__traceback__ = None
     return False
 
 
