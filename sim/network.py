@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 OnReply = Callable[[Any], None]
 
+SILENCE_MAX_US = 70_000_000
+"""After so long without a word the end of a connection is taken for dead: the time that a poll may take."""
+
 
 class Disturbance(Protocol):
     """What a fault does to messages. Several may be active; they are asked in the order in which they began."""
@@ -35,7 +38,7 @@ class Disturbance(Protocol):
         """Does it concern messages from ``source`` to ``target`` (node names)?"""
 
     def treat(self, world: World, source: str, target: str, kind: str) -> Treatment | None:
-        """What happens to this message, a ``request``, a ``poll`` or a ``reply``; ``None`` leaves it alone."""
+        """What happens to this message, a ``request``, ``poll``, ``reply`` or ``close``; ``None`` leaves it alone."""
 
 
 class Treatment:
@@ -290,6 +293,20 @@ class Network:
                 return
             delay_us += treatment.delay_us
         self.world.kernel.schedule(delay_us, self.finish, call, error, lane=call.sender.lane)
+
+    def hang_up(self, sender: Incarnation, target: str, on_lost: Callable[..., None], *args: Any) -> None:
+        """A process gives up its connection to a node: the other side learns it after all that was sent before.
+
+        If that message is lost, it learns it when the process has been silent for too long.
+        """
+        kernel = self.kernel
+        at_us = kernel.now_us + self.latency()
+        if self.disturbances:
+            treatment = self._treatment(sender.name, target, "close")
+            at_us += SILENCE_MAX_US if treatment.lose else treatment.delay_us
+        connection = sender.connections.get(target) or self._connect(sender, target)
+        at_us = connection.arrives_us = max(at_us, connection.arrives_us + 1)
+        kernel.schedule(at_us - kernel.now_us, on_lost, *args, lane=connection.lane)
 
     def send_reply(self, call: Call, value: Any) -> None:
         """Send the answer of a call (``Call.reply``)."""

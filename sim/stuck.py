@@ -45,7 +45,8 @@ def waits_for(world: World, run: RunState) -> str:
         reasons.append("waits for activity " + _listed([_describe(one) for one in activities]))
     timers = [timer for timer in state.timers.values() if not timer.closing]
     if timers and not activities:
-        names = [f"{timer.timer_id} (due in {(timer.due_us - world.kernel.now_us) / 1e6:.0f} s)" for timer in timers]
+        now_us = world.kernel.now_us
+        names = [f"{timer.timer_id} (due in {(timer.due_us - now_us) // 1_000_000} s)" for timer in timers]
         reasons.append("waits for timer " + _listed(names))
     if not reasons:
         return "waits for a signal that nobody will send, or for a condition that nothing can make true"

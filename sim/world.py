@@ -77,8 +77,6 @@ class World:
         self.network = Network(self, latency_us)
         self.store = MemoryStore()
         self.nodes: dict[str, Node] = {}
-        self.incarnations: list[Incarnation] = []
-        """All processes that there ever were."""
         self.graveyard = Graveyard()
         self.threads = Greenlets(self.kernel, self.graveyard)
         self.observers: list[Observer] = []
@@ -156,15 +154,15 @@ class World:
         return self.threads.spawn(incarnation, function, on_done, name=name)
 
     def connection_closed(self, incarnation: Incarnation) -> None:
-        """A process is gone, or hangs up: those whom it had called learn it after a message's latency."""
+        """A process is gone, or hangs up: those whom it had called learn it."""
         callees, incarnation.callees = incarnation.callees, {}
         for target in callees:
-            self.kernel.schedule(self.network.latency(), self._connection_lost, target, incarnation)
+            self.network.hang_up(incarnation, target, self._connection_lost, target, incarnation.address)
 
-    def _connection_lost(self, target: str, incarnation: Incarnation) -> None:
+    def _connection_lost(self, target: str, address: str) -> None:
         callee = self.nodes[target].incarnation
         if callee is not None and callee.program is not None:
-            callee.context.run(callee.program.connection_lost, source_of(incarnation))
+            callee.context.run(callee.program.connection_lost, address)
 
     # --- the engine's World protocol --------------------------------------------------------------------------------
 
@@ -301,20 +299,14 @@ class World:
         self.services.close()
         self.leaks = self.threads.close()
         self.kernel.close()
+        for node in self.nodes.values():
+            node.release()
         self.nodes.clear()
         self.observers.clear()
         self.commit_observers.clear()
         self.on_all_closed = None
         self.base_context = Context()
-        for incarnation in self.incarnations:
-            incarnation.release()
-        self.incarnations.clear()
         del self.network.world
-
-
-def source_of(incarnation: Incarnation) -> str:
-    """The name of a connection's far end, as servers see it: a process, not a node."""
-    return incarnation.address
 
 
 def digest_text(execution: Execution, events: list[HistoryEvent]) -> bytes:

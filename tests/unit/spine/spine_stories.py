@@ -138,3 +138,39 @@ async def everything(client: Client) -> list[Any]:
         return [await first.result(), await second.result()]
     except WorkflowFailureError as error:
         return [error.cause]
+
+
+@workflow.defn
+class Counts:
+    """Counts signals until it is told how many there are."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.total = -1
+
+    @workflow.signal
+    def one(self, number: int) -> None:
+        self.seen.append(number)
+
+    @workflow.signal
+    def those_were_all(self, total: int) -> None:
+        self.total = total
+
+    @workflow.run
+    async def run(self) -> list[int]:
+        await workflow.wait_condition(lambda: 0 <= self.total <= len(self.seen))
+        await asyncio.sleep(60)
+        return self.seen
+
+
+def counter(client: Client) -> Worker:
+    return Worker(client, task_queue="q", workflows=[Counts])
+
+
+async def sends_five(client: Client) -> list[int]:
+    """Each call is sent once; what is sent again is the client's business."""
+    handle = await client.start_workflow(Counts.run, id="counts", task_queue="q")
+    for number in range(5):
+        await handle.signal(Counts.one, number)
+    await handle.signal(Counts.those_were_all, 5)
+    return await handle.result()
