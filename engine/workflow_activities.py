@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, Concatenate, TypedDict, Unpack, overload
+from typing import Any, Concatenate, Protocol, TypedDict, Unpack, overload
 
 from .activity import ActivityDefinition
 from .callable_types import (
@@ -17,6 +17,8 @@ from .callable_types import (
     MethodSyncSingleParam,
     MultiParamSpec,
     ParamType,
+    ProtocolParamType,
+    ProtocolReturnType,
     ReturnType,
     SelfType,
 )
@@ -27,6 +29,54 @@ from .core.events import UserMetadata
 from .core.runtime_context import current_instance
 from .core.workflow_activity import ActivityHandle
 from .core.workflow_calls import WorkflowCalls
+
+
+class CallableAsyncNoParam(Protocol[ProtocolReturnType]):
+    """An activity class whose instances are async and take nothing."""
+
+    def __call__(self) -> Awaitable[ProtocolReturnType]:
+        """Do it."""
+        ...
+
+
+class CallableSyncNoParam(Protocol[ProtocolReturnType]):
+    """An activity class whose instances take nothing."""
+
+    def __call__(self) -> ProtocolReturnType:
+        """Do it."""
+        ...
+
+
+class CallableAsyncSingleParam(Protocol[ProtocolParamType, ProtocolReturnType]):
+    """An activity class whose instances are async and take one argument."""
+
+    def __call__(self, arg: ProtocolParamType, /) -> Awaitable[ProtocolReturnType]:
+        """Do it."""
+        ...
+
+
+class CallableSyncSingleParam(Protocol[ProtocolParamType, ProtocolReturnType]):
+    """An activity class whose instances take one argument."""
+
+    def __call__(self, arg: ProtocolParamType, /) -> ProtocolReturnType:
+        """Do it."""
+        ...
+
+
+class CallableAsync(Protocol[ProtocolReturnType]):
+    """An activity class whose instances are async."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[ProtocolReturnType]:
+        """Do it."""
+        ...
+
+
+class CallableSync(Protocol[ProtocolReturnType]):
+    """An activity class."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ProtocolReturnType:
+        """Do it."""
+        ...
 
 
 class ActivityConfig(TypedDict, total=False):
@@ -188,37 +238,37 @@ async def execute_activity(
 
 @overload
 def start_activity_class(
-    activity: type[Callable[[], Awaitable[ReturnType]]], **options: Unpack[ActivityConfig]
+    activity: type[CallableAsyncNoParam[ReturnType]], **options: Unpack[ActivityConfig]
 ) -> ActivityHandle[ReturnType]: ...
 
 
 @overload
 def start_activity_class(
-    activity: type[Callable[[], ReturnType]], **options: Unpack[ActivityConfig]
+    activity: type[CallableSyncNoParam[ReturnType]], **options: Unpack[ActivityConfig]
 ) -> ActivityHandle[ReturnType]: ...
 
 
 @overload
 def start_activity_class(
-    activity: type[Callable[[ParamType], Awaitable[ReturnType]]], arg: ParamType, **options: Unpack[ActivityConfig]
+    activity: type[CallableAsyncSingleParam[ParamType, ReturnType]], arg: ParamType, **options: Unpack[ActivityConfig]
 ) -> ActivityHandle[ReturnType]: ...
 
 
 @overload
 def start_activity_class(
-    activity: type[Callable[[ParamType], ReturnType]], arg: ParamType, **options: Unpack[ActivityConfig]
+    activity: type[CallableSyncSingleParam[ParamType, ReturnType]], arg: ParamType, **options: Unpack[ActivityConfig]
 ) -> ActivityHandle[ReturnType]: ...
 
 
 @overload
 def start_activity_class(
-    activity: type[Callable[..., Awaitable[ReturnType]]], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
+    activity: type[CallableAsync[ReturnType]], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
 ) -> ActivityHandle[ReturnType]: ...
 
 
 @overload
 def start_activity_class(
-    activity: type[Callable[..., ReturnType]], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
+    activity: type[CallableSync[ReturnType]], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
 ) -> ActivityHandle[ReturnType]: ...
 
 
@@ -231,37 +281,37 @@ def start_activity_class(
 
 @overload
 async def execute_activity_class(
-    activity: type[Callable[[], Awaitable[ReturnType]]], **options: Unpack[ActivityConfig]
+    activity: type[CallableAsyncNoParam[ReturnType]], **options: Unpack[ActivityConfig]
 ) -> ReturnType: ...
 
 
 @overload
 async def execute_activity_class(
-    activity: type[Callable[[], ReturnType]], **options: Unpack[ActivityConfig]
+    activity: type[CallableSyncNoParam[ReturnType]], **options: Unpack[ActivityConfig]
 ) -> ReturnType: ...
 
 
 @overload
 async def execute_activity_class(
-    activity: type[Callable[[ParamType], Awaitable[ReturnType]]], arg: ParamType, **options: Unpack[ActivityConfig]
+    activity: type[CallableAsyncSingleParam[ParamType, ReturnType]], arg: ParamType, **options: Unpack[ActivityConfig]
 ) -> ReturnType: ...
 
 
 @overload
 async def execute_activity_class(
-    activity: type[Callable[[ParamType], ReturnType]], arg: ParamType, **options: Unpack[ActivityConfig]
+    activity: type[CallableSyncSingleParam[ParamType, ReturnType]], arg: ParamType, **options: Unpack[ActivityConfig]
 ) -> ReturnType: ...
 
 
 @overload
 async def execute_activity_class(
-    activity: type[Callable[..., Awaitable[ReturnType]]], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
+    activity: type[CallableAsync[ReturnType]], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
 ) -> ReturnType: ...
 
 
 @overload
 async def execute_activity_class(
-    activity: type[Callable[..., ReturnType]], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
+    activity: type[CallableSync[ReturnType]], *, args: Sequence[Any], **options: Unpack[ActivityConfig]
 ) -> ReturnType: ...
 
 

@@ -12,10 +12,12 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..exceptions import FailureError
+from ..exceptions import CancelledError, FailureError, is_cancelled_exception
 from .activation import (
     ActivationCompletion,
     CancelTimerCommand,
+    CancelWorkflowCommand,
+    FailWorkflowCommand,
     InitializeWorkflow,
     ScheduleActivityCommand,
     SetPatchMarkerCommand,
@@ -85,6 +87,7 @@ class WorkflowCalls:
     _random: random.Random | None = None
     _random_run_id: str | None = None
     _memo: dict[str, Any] | None = None
+    _abort: BaseException | None = None
     _completion: ActivationCompletion
     _patches_decided: dict[str, bool] | None = None
 
@@ -121,6 +124,39 @@ class WorkflowCalls:
         if self._handlers is None:
             self._handlers = Handlers(self)
         return self._handlers
+
+    # --- how the workflow ends --------------------------------------------------------------------------------------
+
+    def end_with(self, error: BaseException) -> bool:
+        """The run method or a signal handler has raised. False if that isn't for the workflow to handle."""
+        if self.is_being_evicted:
+            return isinstance(error, (Exception, asyncio.CancelledError))
+        if isinstance(error, asyncio.CancelledError):
+            error = CancelledError(str(error))
+        elif not isinstance(error, Exception):
+            if not isinstance(error, GeneratorExit):
+                # asyncio keeps what a task raises; this is to leave the activation at once.
+                self.task_error = self._abort = error
+            return False
+        if self.cancel_reason is not None and is_cancelled_exception(error):
+            self.add_command(CancelWorkflowCommand())
+        elif self.is_failure_exception(error):
+            self.fail_workflow(error)
+        else:
+            self.task_error = error
+        return True
+
+    def fail_workflow(self, error: BaseException) -> None:
+        """Fail the workflow.
+
+        Raises:
+            ValueError: The exception can't be converted.
+        """
+        try:
+            failure = self.converter.to_failure(error)
+        except Exception as conversion_error:
+            raise ValueError("Failed converting workflow exception") from conversion_error
+        self.add_command(FailWorkflowCommand(failure))
 
     # --- what the workflow's code asks for --------------------------------------------------------------------------
 

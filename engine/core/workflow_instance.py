@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..common import RawValue
-from ..exceptions import CancelledError, is_cancelled_exception
 from .activation import (
     Activation,
     ActivationCompletion,
@@ -47,7 +46,6 @@ class WorkflowInstance(WorkflowCalls):
     _input: Sequence[Any] = ()
     _primary_task: asyncio.Task[None] | None = None
     _cancel_primary_task_later = False
-    _abort: BaseException | None = None
 
     # --- activations ------------------------------------------------------------------------------------------------
 
@@ -85,15 +83,15 @@ class WorkflowInstance(WorkflowCalls):
             # What nearly all activations are.
             job = jobs[0]
             kind = job.__class__
-            if kind is InitializeWorkflow:
-                self._read_start(job)  # type: ignore[arg-type]  # its class was compared
+            if isinstance(job, InitializeWorkflow):
+                self._read_start(job)
             _APPLY[kind](self, job)
             self._run_once(check_conditions=_CHECKS_CONDITIONS[_JOB_SETS[kind]])
             return
         sets: tuple[list[Job], ...] = ([], [], [], [])
         for job in jobs:
             sets[_JOB_SETS[job.__class__]].append(job)
-            if job.__class__ is InitializeWorkflow:
+            if isinstance(job, InitializeWorkflow):
                 self._read_start(job)
         assert not sets[_QUERIES] or len(sets[_QUERIES]) == len(jobs), "queries share an activation with other jobs"
         if self._is_single_batch:
@@ -131,7 +129,7 @@ class WorkflowInstance(WorkflowCalls):
         if not self.is_failure_exception(error):
             return error
         try:
-            self._fail_workflow(error)
+            self.fail_workflow(error)
         except Exception as conversion_error:
             return conversion_error
         return None
@@ -215,34 +213,6 @@ class WorkflowInstance(WorkflowCalls):
         self.is_replaying = True
         for task in list(self.loop.tasks):
             task.cancel()
-
-    # --- how the workflow ends --------------------------------------------------------------------------------------
-
-    def end_with(self, error: BaseException) -> bool:
-        """The run method or a signal handler has raised. False if that isn't for the workflow to handle."""
-        if self.is_being_evicted:
-            return isinstance(error, (Exception, asyncio.CancelledError))
-        if isinstance(error, asyncio.CancelledError):
-            error = CancelledError(str(error))
-        elif not isinstance(error, Exception):
-            if not isinstance(error, GeneratorExit):
-                # asyncio keeps what a task raises; this is to leave the activation at once.
-                self.task_error = self._abort = error
-            return False
-        if self.cancel_reason is not None and is_cancelled_exception(error):
-            self.add_command(CancelWorkflowCommand())
-        elif self.is_failure_exception(error):
-            self._fail_workflow(error)
-        else:
-            self.task_error = error
-        return True
-
-    def _fail_workflow(self, error: BaseException) -> None:
-        try:
-            failure = self.converter.to_failure(error)
-        except Exception as conversion_error:
-            raise ValueError("Failed converting workflow exception") from conversion_error
-        self.add_command(FailWorkflowCommand(failure))
 
     # --- closing ----------------------------------------------------------------------------------------------------
 
