@@ -239,6 +239,7 @@ class Node:
         self.incarnation: Incarnation | None = None
         self._program = program
         self._count = 0
+        self._incarnations: list[Incarnation] = []
         self._stopping: Incarnation | None = None
         self._on_stopped: list[Callable[[], None]] = []
 
@@ -247,7 +248,7 @@ class Node:
         assert self.incarnation is None, f"{self.name} is already up"
         self._count += 1
         incarnation = self.incarnation = Incarnation(self, self._count)
-        self.world.incarnations.append(incarnation)
+        self._incarnations.append(incarnation)
         incarnation.trace("start", f"{self.name} starts", incarnation=self._count)
         if self._program is not None:
             incarnation.program = incarnation.context.run(self._program, incarnation)
@@ -306,6 +307,12 @@ class Node:
         waiting, self._on_stopped = self._on_stopped, []
         for on_stopped in waiting:
             on_stopped()
+
+    def release(self) -> None:
+        """The world has ended: break the circles of all processes that there ever were on this node."""
+        for incarnation in self._incarnations:
+            incarnation.release()
+        self._incarnations.clear()
 
     def end_quietly(self) -> None:
         """The world ends: as a crash, but nobody is told."""
