@@ -7,7 +7,7 @@ thread of its own) isn't in the activity unless the context was carried over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ def is_cancelled() -> bool:
 
 
 @contextmanager
-def shield_thread_cancel_exception() -> Iterator[None]:
+def shield_thread_cancel_exception() -> Generator[None, None, None]:
     """Delay the exception of a cancellation, in an activity without ``async``, to the end of the block.
 
     It is then raised in place of what the block raised. Shields may be nested; the outermost one counts. Nothing

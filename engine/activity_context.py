@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -284,7 +284,7 @@ class ActivityContext:
         self._is_done = True
 
     @contextmanager
-    def shield(self) -> Iterator[None]:
+    def shield(self) -> Generator[None, None, None]:
         """Delay the exception of a cancellation."""
         self._shield_depth += 1
         try:
