@@ -21,7 +21,7 @@ from .callable_types import (
     arguments_of,
 )
 from .client_errors import rpc_error
-from .common import QueryRejectCondition, RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from .common import QueryRejectCondition, RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy, timedelta_to_us
 from .converter import DataConverter
 from .core import requests as rq
 from .core.definition import WorkflowDefinition
@@ -162,7 +162,7 @@ class Client:
         name, hint = WorkflowDefinition.name_and_result_type(workflow)
         request = self._start_request(name, arguments_of(arg, args), id=id, task_queue=task_queue, **options)
         try:
-            response = await call_service(request)
+            response = await call_service(request, rpc_timeout=options.get("rpc_timeout"))
         except ServiceError as error:
             if error.detail == "WorkflowExecutionAlreadyStartedFailure":
                 raise WorkflowAlreadyStartedError(id, name, run_id=error.run_id or None) from None
@@ -188,15 +188,15 @@ class Client:
             converter.to_payloads(arguments),
             request_id=world().current_host().new_id("client.request_id"),
             identity=self.identity,
-            workflow_execution_timeout_us=microseconds(options.get("execution_timeout")),
-            workflow_run_timeout_us=microseconds(options.get("run_timeout")),
-            workflow_task_timeout_us=microseconds(options.get("task_timeout")),
+            workflow_execution_timeout_us=timedelta_to_us(options.get("execution_timeout")),
+            workflow_run_timeout_us=timedelta_to_us(options.get("run_timeout")),
+            workflow_task_timeout_us=timedelta_to_us(options.get("task_timeout")),
             retry_policy=None if retry_policy is None else retry_policy.to_data(),
             workflow_id_reuse_policy=WorkflowIdReusePolicy(
                 options.get("id_reuse_policy", WorkflowIDReusePolicy.ALLOW_DUPLICATE)
             ),
             workflow_id_conflict_policy=WorkflowIdConflictPolicy(conflict),
-            workflow_start_delay_us=microseconds(options.get("start_delay")),
+            workflow_start_delay_us=timedelta_to_us(options.get("start_delay")),
             memo={key: converter.to_payload(value) for key, value in (options.get("memo") or {}).items()},
             user_metadata=self._metadata(options.get("static_summary"), options.get("static_details")),
         )
@@ -318,8 +318,3 @@ class Client:
             first_execution_run_id=first_execution_run_id,
             result_type=hint,
         )
-
-
-def microseconds(duration: timedelta | None) -> int:
-    """A duration in microseconds; 0 for ``None``."""
-    return 0 if duration is None else duration // timedelta(microseconds=1)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, TypeVar, overload
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, overload
 
 from .callable_types import (
     UNSET,
@@ -25,40 +23,23 @@ from .client_errors import (
     WorkflowFailureError,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
-    rpc_error,
 )
-from .common import QueryRejectCondition
+from .common import QueryRejectCondition, timedelta_to_us
 from .core import enums
 from .core import events as ev
 from .core import requests as rq
 from .core.definition import QUERY_ATTRIBUTE, SIGNAL_ATTRIBUTE
-from .core.enums import TimeoutType, WorkflowExecutionStatus
-from .core.errors import ServiceError
-from .exceptions import CancelledError, TerminatedError, TimeoutError
-from .failure_converter import from_failure
+from .exceptions import CancelledError, TerminatedError, TimeoutError, TimeoutType
 from .host import world
 from .replayer import WorkflowHistory
-from .service_calls import call_service
+from .rpc import CALL_TIMEOUT_US
+from .service_calls import call_service_as_client
+from .workflow_description import WorkflowExecutionDescription, description_of
 
 if TYPE_CHECKING:
     from .client import Client
 
 ReturnType = TypeVar("ReturnType", covariant=True)
-
-
-@dataclass(frozen=True)
-class WorkflowExecutionDescription:
-    """What ``WorkflowHandle.describe`` tells. Times are timezone-aware, in UTC."""
-
-    id: str
-    run_id: str
-    workflow_type: str
-    task_queue: str
-    status: WorkflowExecutionStatus
-    start_time: datetime
-    close_time: datetime | None
-    history_length: int
-    pending_activities: Sequence[rq.PendingActivityInfo]
 
 
 class WorkflowHandle(Generic[SelfType, ReturnType]):
@@ -123,7 +104,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             request = rq.GetWorkflowExecutionHistory(
                 self._execution(run_id), wait_new_event=True, close_event_only=True
             )
-            response = await call(request, rpc_timeout, long_poll=True)
+            response = await call_service_as_client(request, rpc_timeout, long_poll=True)
             event = response.events[-1]
             next_run_id = getattr(event, "new_execution_run_id", "")
             if next_run_id and follow_runs:
@@ -142,14 +123,14 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         cause: BaseException
         if isinstance(event, ev.WorkflowExecutionFailed):
             assert event.failure is not None
-            cause = from_failure(event.failure, converter)
+            cause = self._client.data_converter.from_failure(event.failure)
         elif isinstance(event, ev.WorkflowExecutionCanceled):
             cause = CancelledError("Workflow cancelled", *converter.from_payloads(event.details))
         elif isinstance(event, ev.WorkflowExecutionTerminated):
             details = converter.from_payloads(event.details)
             cause = TerminatedError(event.reason or "Workflow terminated", *details)
         elif isinstance(event, ev.WorkflowExecutionTimedOut):
-            cause = TimeoutError("Workflow timed out", type=_START_TO_CLOSE, last_heartbeat_details=[])
+            cause = TimeoutError("Workflow timed out", type=TimeoutType.START_TO_CLOSE, last_heartbeat_details=[])
         else:
             raise WorkflowContinuedAsNewError(getattr(event, "new_execution_run_id", ""))
         raise WorkflowFailureError(cause=cause)
@@ -225,9 +206,10 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             name,
             converter.to_payloads(arguments_of(arg, args)),
             query_reject_condition=enums.QueryRejectCondition(condition or QueryRejectCondition.NONE),
+            timeout_us=timedelta_to_us(rpc_timeout) or CALL_TIMEOUT_US,
         )
         try:
-            response = await call(request, rpc_timeout)
+            response = await call_service_as_client(request, rpc_timeout)
         except RPCError as error:
             if error.status == RPCStatusCode.INVALID_ARGUMENT:
                 raise WorkflowQueryFailedError(error.message) from None
@@ -301,7 +283,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             request_id=world().current_host().new_id("client.request_id"),
             identity=self._client.identity,
         )
-        await call(request, rpc_timeout)
+        await call_service_as_client(request, rpc_timeout)
 
     async def cancel(
         self,
@@ -318,7 +300,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             reason=reason,
             first_execution_run_id=self._first_execution_run_id or "",
         )
-        await call(request, rpc_timeout)
+        await call_service_as_client(request, rpc_timeout)
 
     async def terminate(
         self,
@@ -335,7 +317,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             identity=self._client.identity,
             first_execution_run_id=self._first_execution_run_id or "",
         )
-        await call(request, rpc_timeout)
+        await call_service_as_client(request, rpc_timeout)
 
     async def describe(
         self,
@@ -344,18 +326,8 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         rpc_timeout: timedelta | None = None,
     ) -> WorkflowExecutionDescription:
         """The workflow's status, and what is pending."""
-        found = await call(rq.DescribeWorkflowExecution(self._execution(self._run_id)), rpc_timeout)
-        return WorkflowExecutionDescription(
-            id=found.execution.workflow_id,
-            run_id=found.execution.run_id,
-            workflow_type=found.workflow_type,
-            task_queue=found.task_queue,
-            status=found.status,
-            start_time=_time_of(found.start_time_us),
-            close_time=None if found.close_time_us is None else _time_of(found.close_time_us),
-            history_length=found.history_length,
-            pending_activities=found.pending_activities,
-        )
+        found = await call_service_as_client(rq.DescribeWorkflowExecution(self._execution(self._run_id)), rpc_timeout)
+        return description_of(found, self._client.data_converter)
 
     async def fetch_history(
         self,
@@ -364,7 +336,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         rpc_timeout: timedelta | None = None,
     ) -> WorkflowHistory:
         """The events of the workflow so far."""
-        found = await call(rq.GetWorkflowExecutionHistory(self._execution(self._run_id)), rpc_timeout)
+        found = await call_service_as_client(rq.GetWorkflowExecutionHistory(self._execution(self._run_id)), rpc_timeout)
         return WorkflowHistory(self._id, found.events)
 
 
@@ -385,30 +357,3 @@ def _handler(handler: str | Callable[..., Any], kind: str) -> tuple[str, Any]:
     if not definition.name:
         raise RuntimeError(f"Cannot invoke dynamic {kind} definition")
     return definition.name, getattr(definition, "ret_type", None)
-
-
-_START_TO_CLOSE: Any = TimeoutType.START_TO_CLOSE
-
-
-def _time_of(time_us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
-
-
-async def call(request: object, rpc_timeout: timedelta | None, *, long_poll: bool = False) -> Any:
-    """One call for a client; ``rpc_timeout`` bounds it with its retries.
-
-    Raises:
-        RPCError: The service refused, could not be reached, or the time was over (``DEADLINE_EXCEEDED``).
-    """
-    seconds = None if rpc_timeout is None else rpc_timeout.total_seconds()
-    try:
-        async with asyncio.timeout(seconds):
-            return await call_service(request, long_poll=long_poll)
-    except ServiceError as error:
-        raise rpc_error(error) from None
-    except asyncio.TimeoutError:
-        _deadline_exceeded()
-
-
-def _deadline_exceeded() -> NoReturn:
-    raise RPCError("Timeout expired", RPCStatusCode.DEADLINE_EXCEEDED)

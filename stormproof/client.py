@@ -13,7 +13,8 @@ from .engine.client_errors import (
 )
 from .engine.core.enums import WorkflowExecutionStatus
 from .engine.replayer import WorkflowHistory
-from .engine.workflow_handle import WorkflowExecutionDescription, WorkflowHandle
+from .engine.workflow_description import WorkflowExecutionDescription
+from .engine.workflow_handle import WorkflowHandle
 
 __all__ = [
     "Client",

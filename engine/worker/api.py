@@ -9,7 +9,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from ..client import Client, microseconds
+from ..client import Client
+from ..common import timedelta_to_us
 from ..core.errors import MisuseError
 from ..host import world
 from .settings import WorkerSettings, activity_table, workflow_table
@@ -71,10 +72,10 @@ class Worker:
             cached_workflows_max=max_cached_workflows,
             concurrent_activities_max=max_concurrent_activities or 100,
             concurrent_workflow_tasks_max=max_concurrent_workflow_tasks or 100,
-            sticky_schedule_to_start_timeout_us=microseconds(sticky_queue_schedule_to_start_timeout),
-            graceful_shutdown_timeout_us=microseconds(graceful_shutdown_timeout),
-            max_heartbeat_throttle_interval_us=microseconds(max_heartbeat_throttle_interval),
-            default_heartbeat_throttle_interval_us=microseconds(default_heartbeat_throttle_interval),
+            sticky_schedule_to_start_timeout_us=timedelta_to_us(sticky_queue_schedule_to_start_timeout),
+            graceful_shutdown_timeout_us=timedelta_to_us(graceful_shutdown_timeout),
+            max_heartbeat_throttle_interval_us=timedelta_to_us(max_heartbeat_throttle_interval),
+            default_heartbeat_throttle_interval_us=timedelta_to_us(default_heartbeat_throttle_interval),
             workflow_failure_exception_types=tuple(workflow_failure_exception_types),
         )
         self._running: asyncio.Task[None] | None = None
