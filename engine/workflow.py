@@ -141,7 +141,7 @@ def random_seed() -> int:
 
 def uuid4() -> _uuid.UUID:
     """A UUID made from ``random()``."""
-    return _uuid.UUID(bytes=random().getrandbits(16 * 8).to_bytes(16, "big"), version=4)
+    return _uuid.UUID(bytes=current_instance().random().getrandbits(16 * 8).to_bytes(16, "big"), version=4)
 
 
 # --- waiting --------------------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from ..exceptions import CancelledError, FailureError, is_cancelled_exception
@@ -84,7 +84,7 @@ class WorkflowCalls:
     _timer_count = 0
     _activity_count = 0
     _info: Info | None = None
-    _random: random.Random | None = None
+    _random: Random | None = None
     _random_run_id: str | None = None
     _memo: dict[str, Any] | None = None
     _abort: BaseException | None = None
@@ -333,11 +333,11 @@ class WorkflowCalls:
         """The seed of ``random()``."""
         return randomness_seed(self._random_run_id or "")
 
-    def random(self) -> random.Random:
+    def random(self) -> Random:
         """The workflow's random numbers, the same on every replay."""
         self.refuse_if_read_only("random")
         if self._random is None:
-            self._random = random.Random(self.random_seed())  # noqa: S311 (must be reproducible)
+            self._random = Random(self.random_seed())  # noqa: S311 (must be reproducible)
         return self._random
 
     def memo(self) -> dict[str, Any]:
