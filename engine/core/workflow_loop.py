@@ -143,14 +143,19 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """
         ready = self.ready
         instance = self._instance()
-        while ready:
-            callback, args, context = ready.popleft()
-            try:
-                context.run(callback, *args)
-            except (Exception, asyncio.CancelledError, WorkflowBeingEvictedError) as error:
-                self.call_exception_handler({"message": f"Exception in callback {callback!r}", "exception": error})
-            if instance.task_error is not None and not instance.is_being_evicted:
-                raise instance.task_error
+        entry: ReadyHandle | None = None
+        try:
+            while ready:
+                entry = ready.popleft()
+                try:
+                    entry[2].run(entry[0], *entry[1])
+                except (Exception, asyncio.CancelledError, WorkflowBeingEvictedError) as error:
+                    self.call_exception_handler({"message": f"Exception in callback {entry[0]!r}", "exception": error})
+                if instance.task_error is not None and not instance.is_being_evicted:
+                    raise instance.task_error
+        finally:
+            # An error that a task keeps refers to this frame: it must not refer to the task.
+            entry = None
 
     def _instance(self) -> WorkflowCalls:
         if self.workflow_instance is None:
