@@ -66,6 +66,7 @@ def replay(
     namespace: str = REPLAY_NAMESPACE,
     failure_exception_types: Sequence[type[BaseException]] = (),
     on_activation: OnActivation | None = None,
+    reverses_sets: bool = False,
 ) -> ReplayResult:
     """Replay a history on a workflow's code, checking the commands of every workflow task.
 
@@ -77,6 +78,8 @@ def replay(
         namespace: What the code sees as its namespace.
         failure_exception_types: As given to the worker.
         on_activation: Called with each activation and its completion.
+        reverses_sets: Give sets of tasks, such as ``asyncio.wait`` returns, the opposite order. In a real process it
+            can be any, so that code which depends on it can't be replayed.
 
     Raises:
         MisuseError: This is no history.
@@ -91,6 +94,7 @@ def replay(
                 namespace=namespace,
                 failure_exception_types=failure_exception_types,
                 on_activation=on_activation,
+                reverses_sets=reverses_sets,
             )
     events = history_events if isinstance(history_events, list) else list(history_events)
     started = _started_event(events)
@@ -102,6 +106,7 @@ def replay(
         converter,
         task_queue="" if started.task_queue is None else started.task_queue.name,
         failure_exception_types=failure_exception_types,
+        reverses_sets=reverses_sets,
     )
     outcome = run.handle_task(
         events,

@@ -104,6 +104,37 @@ def memo_value(key: str, default: Any = UNSET, *, type_hint: type | None = None)
     return default
 
 
+def has_last_completion_result() -> bool:
+    """Whether the run before this one in its chain has returned something."""
+    return bool(current_instance().last_completion_result())
+
+
+@overload
+def get_last_completion_result() -> Any | None: ...
+
+
+@overload
+def get_last_completion_result(type_hint: type[ParamType]) -> ParamType | None: ...
+
+
+def get_last_completion_result(type_hint: type | None = None) -> Any | None:
+    """What the run before this one in its chain has returned; ``None`` too if there is none.
+
+    Args:
+        type_hint: The type wanted.
+    """
+    running = current_instance()
+    payloads = running.last_completion_result()
+    if len(payloads) != 1:
+        return None
+    return running.converter.payload_converter.from_payloads(payloads, [type_hint] if type_hint else None)[0]
+
+
+def get_last_failure() -> BaseException | None:
+    """What has failed the run before this one in its chain, if it has failed."""
+    return current_instance().last_failure()
+
+
 def payload_converter() -> PayloadConverter:
     """The payload converter of the running workflow."""
     converter: Any = current_instance().converter.payload_converter
@@ -139,9 +170,37 @@ def random_seed() -> int:
     return current_instance().random_seed()
 
 
+def register_random_seed_callback(callback: Callable[[int], None]) -> None:
+    """Have a function called with each new seed. There is a new one when a history is reset."""
+    current_instance().on_reseed(callback)
+
+
+def new_random(name: str | None = None) -> Random:
+    """Random numbers of one's own, the same on every replay.
+
+    Args:
+        name: Gives other numbers than ``random()``, and other ones for each name.
+    """
+
+    def seed_of(seed: int) -> int | str:
+        return seed if name is None else f"{seed}:{name}"
+
+    made = Random(seed_of(random_seed()))  # noqa: S311 (must be reproducible)
+    register_random_seed_callback(lambda seed: made.seed(seed_of(seed)))
+    return made
+
+
 def uuid4() -> _uuid.UUID:
     """A UUID made from ``random()``."""
     return _uuid.UUID(bytes=current_instance().random().getrandbits(16 * 8).to_bytes(16, "big"), version=4)
+
+
+def uuid7() -> _uuid.UUID:
+    """A UUID made from workflow time and ``random()``: those of later workflow tasks sort after earlier ones."""
+    milliseconds = (time_ns() // 1_000_000) & 0xFFFF_FFFF_FFFF
+    numbers = current_instance().random()
+    first, second = numbers.getrandbits(12), numbers.getrandbits(62)
+    return _uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | first << 64 | 0b10 << 62 | second)
 
 
 # --- waiting --------------------------------------------------------------------------------------------------------
@@ -264,8 +323,11 @@ __all__ = [
     "execute_activity_method",
     "get_dynamic_query_handler",
     "get_dynamic_signal_handler",
+    "get_last_completion_result",
+    "get_last_failure",
     "get_query_handler",
     "get_signal_handler",
+    "has_last_completion_result",
     "in_workflow",
     "info",
     "init",
@@ -274,12 +336,14 @@ __all__ = [
     "logger",
     "memo",
     "memo_value",
+    "new_random",
     "now",
     "patched",
     "payload_converter",
     "query",
     "random",
     "random_seed",
+    "register_random_seed_callback",
     "run",
     "set_dynamic_query_handler",
     "set_dynamic_signal_handler",
@@ -294,6 +358,7 @@ __all__ = [
     "time_ns",
     "unsafe",
     "uuid4",
+    "uuid7",
     "wait",
     "wait_condition",
 ]

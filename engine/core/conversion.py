@@ -14,12 +14,15 @@ class PayloadConversion(Protocol):
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
         """Encode values."""
+        ...
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[Any] | None = None) -> list[Any]:
         """Decode payloads; ``type_hints`` are the types wanted, one for each payload, or nothing."""
+        ...
 
     def to_payload(self, value: Any) -> Payload:
         """Encode one value."""
+        ...
 
 
 class Conversion(Protocol):
@@ -28,9 +31,12 @@ class Conversion(Protocol):
     @property
     def payload_converter(self) -> PayloadConversion:
         """The converter of values."""
+        ...
 
     def to_failure(self, exception: BaseException) -> Failure:
         """An exception as a failure."""
+        ...
 
     def from_failure(self, failure: Failure) -> BaseException:
         """A failure as an exception."""
+        ...

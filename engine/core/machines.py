@@ -95,6 +95,7 @@ class WorkflowRun:
         failure_exception_types: Exceptions of these types too fail the workflow, not the workflow task. With
             ``NondeterminismError`` or a base of it, so does nondeterminism.
         lang_flags: Flags of the language's side that new workflow tasks switch on.
+        reverses_sets: Sets of tasks have the opposite order, which code that can be replayed doesn't notice.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class WorkflowRun:
         task_queue: str,
         failure_exception_types: Sequence[type[BaseException]] = (),
         lang_flags: frozenset[int] = frozenset(),
+        reverses_sets: bool = False,
     ) -> None:
         self._machines = HistoryMachines(execution)
         self._instance = WorkflowInstance(
@@ -115,6 +117,7 @@ class WorkflowRun:
             task_queue=task_queue,
             failure_exception_types=failure_exception_types,
             lang_flags=lang_flags,
+            reverses_sets=reverses_sets,
         )
         self._failure_types = (*failure_exception_types, *definition.failure_exception_types)
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class WorkflowCalls:
         task_queue: The worker's task queue, which is the default of activities.
         failure_exception_types: Exceptions of these types too fail the workflow, not the workflow task.
         lang_flags: Flags that new workflow tasks switch on.
+        reverses_sets: Sets of tasks have the opposite order (see ``WorkflowTask``).
 
     Attributes:
         task_error: What fails the workflow task.
@@ -86,6 +88,7 @@ class WorkflowCalls:
     _info: Info | None = None
     _random: Random | None = None
     _random_run_id: str | None = None
+    _seed_callbacks: Sequence[Callable[[int], None]] = ()
     _memo: dict[str, Any] | None = None
     _abort: BaseException | None = None
     _completion: ActivationCompletion
@@ -100,12 +103,15 @@ class WorkflowCalls:
         task_queue: str,
         failure_exception_types: Sequence[type[BaseException]] = (),
         lang_flags: frozenset[int] = frozenset(),
+        reverses_sets: bool = False,
     ) -> None:
         self.definition = definition
         self.execution = execution
         self.converter = converter
         self.task_queue = task_queue
         self.loop = new_loop(self)
+        if reverses_sets:
+            self.loop.reverses_sets = True
         self._failure_types = (FailureError, asyncio.TimeoutError, *failure_exception_types)
         self._lang_flags = lang_flags
         self._conditions: list[Condition] = []
@@ -339,6 +345,31 @@ class WorkflowCalls:
         if self._random is None:
             self._random = Random(self.random_seed())  # noqa: S311 (must be reproducible)
         return self._random
+
+    def on_reseed(self, callback: Callable[[int], None]) -> None:
+        """Have a function called with each new seed."""
+        self.refuse_if_read_only("register random seed callback")
+        self._seed_callbacks = [*self._seed_callbacks, callback]
+
+    def reseed(self, run_id: str) -> None:
+        """Go on with the random numbers of another run (after a reset)."""
+        self._random_run_id = run_id
+        seed = self.random_seed()
+        if self._random is not None:
+            self._random.seed(seed)
+        for callback in self._seed_callbacks:
+            # A callback's error is nobody's (as in the real SDK).
+            with contextlib.suppress(Exception):
+                callback(seed)
+
+    def last_completion_result(self) -> Sequence[Payload]:
+        """What the run before this one in its chain has returned."""
+        return () if self._start is None else self._start.started.last_completion_result
+
+    def last_failure(self) -> BaseException | None:
+        """What has failed the run before this one in its chain."""
+        failure = None if self._start is None else self._start.started.continued_failure
+        return None if failure is None else self.converter.from_failure(failure)
 
     def memo(self) -> dict[str, Any]:
         """The memo's values, converted without type hints."""

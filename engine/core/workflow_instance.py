@@ -203,9 +203,7 @@ class WorkflowInstance(WorkflowCalls):
         self._patches_notified[job.patch_id] = None
 
     def _reseed(self, job: UpdateRandomSeed) -> None:
-        self._random_run_id = job.run_id
-        if self._random is not None:
-            self._random.seed(self.random_seed())
+        self.reseed(job.run_id)
 
     def _evict(self, _job: RemoveFromCache) -> None:
         self.is_being_evicted = True

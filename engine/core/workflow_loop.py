@@ -30,6 +30,9 @@ _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 _ExceptionHandler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
 
+_HASHES = 1 << 40
+"""More than there are ever tasks in a run."""
+
 timer_summary: ContextVar[Payload | None] = ContextVar("stormproof_timer_summary", default=None)
 """The summary of timers that are started in this context."""
 
@@ -94,14 +97,15 @@ class WorkflowTask(asyncio.Task[_T]):
     """A task whose place in a set is the same in every process.
 
     ``asyncio.TaskGroup`` keeps its tasks in a set, and cancels them in its order; ``asyncio.wait`` returns sets. The
-    order of a set is that of hashes, and the hash of an object is its address unless it has another one.
+    order of a set is that of hashes, and the hash of an object is its address unless it has another one. In a real
+    process it can be any order, and code that depends on it doesn't replay: ``WorkflowLoop.reverses_sets`` shows it.
     """
 
     __slots__ = ("_number",)
 
     def __init__(self, coro: Any, *, loop: WorkflowLoop, name: str, **options: Any) -> None:
         loop.task_count += 1
-        self._number = loop.task_count
+        self._number = _HASHES - loop.task_count if loop.reverses_sets else loop.task_count
         super().__init__(coro, loop=loop, name=name, **options)
         # A workflow that is let go of may leave tasks behind: that is no mistake of anybody's.
         self._log_destroy_pending = False
@@ -120,9 +124,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         tasks: Every task that isn't done, and some that are. asyncio itself keeps weak references only, so that a task
             that nobody awaits would end whenever the garbage collector runs.
         task_count: How many tasks there have been.
+        reverses_sets: Sets of tasks have the opposite order, as if their addresses were other ones.
     """
 
     read_only = False
+    reverses_sets = False
     task_count = 0
     _tasks_kept_max = 16
     _exception_handler: _ExceptionHandler | None = None

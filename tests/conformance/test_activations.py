@@ -259,3 +259,53 @@ def test_a_run_in_the_cache_and_a_replayed_one_ask_for_the_same(name: str) -> No
         cached = ToyServer(definition, seed, **options, evicts="never").play()
         cold = ToyServer(definition, seed, **options, evicts="always").play()
         assert cached == cold
+
+
+# --- versions of the code -------------------------------------------------------------------------------------------
+
+VERSIONS = ["VersionedBefore", "VersionedPatched", "VersionedTwice", "VersionedDeprecated", "VersionedAfter"]
+
+
+def with_upserts(history: dict[str, Any]) -> dict[str, Any]:
+    """As a real server and core record it: a search attribute is written next to each patch's marker."""
+    events: list[dict[str, Any]] = []
+    for event in history["events"]:
+        event["eventId"] = str(len(events) + 1)
+        events.append(event)
+        if event["eventType"] == "EVENT_TYPE_MARKER_RECORDED":
+            attributes = {"searchAttributes": {"indexedFields": {"TemporalChangeVersion": {"data": "W10="}}}}
+            events.append(
+                {
+                    "eventId": str(len(events) + 1),
+                    "eventTime": event["eventTime"],
+                    "eventType": "EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES",
+                    "upsertWorkflowSearchAttributesEventAttributes": attributes,
+                }
+            )
+    return {"events": events}
+
+
+def renumbered(history: dict[str, Any]) -> dict[str, Any]:
+    """The same, with references to events that have moved, and the flag that says so."""
+    before = [event["eventId"] for event in history["events"]]
+    history = with_upserts(copy.deepcopy(history))
+    kept = [e for e in history["events"] if e["eventType"] != "EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES"]
+    moved = dict(zip(before, (event["eventId"] for event in kept), strict=True))
+    for event in history["events"]:
+        for key, attributes in event.items():
+            if key.endswith("EventAttributes"):
+                for name in [name for name in attributes if name.endswith("EventId")]:
+                    attributes[name] = moved[attributes[name]]
+                attributes.get("sdkMetadata", {}).setdefault("coreUsedFlags", []).append(2)
+    return history
+
+
+@pytest.mark.parametrize("recorded_by", VERSIONS)
+@pytest.mark.parametrize("replayed_by", VERSIONS)
+@pytest.mark.parametrize("upserts", [False, True])
+def test_a_history_of_one_version_on_another(recorded_by: str, replayed_by: str, upserts: bool) -> None:
+    histories = [make(recorded_by, seed) for seed in range(8)]
+    if upserts:
+        histories = [renumbered(history) for history in histories]
+    verdicts = {seen.verdict for seen in compare(replayed_by, histories)}
+    assert "failed" not in verdicts

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -405,3 +405,72 @@ class Timers:
             task.cancel()
         found += await asyncio.gather(*left, return_exceptions=True)
         return [str(item) for item in found]
+
+
+@workflow.defn(name="Versioned")
+class VersionedBefore:
+    """The code before a change."""
+
+    @workflow.run
+    async def run(self) -> Any:
+        await asyncio.sleep(1)
+        return await either(workflow.execute_activity(step, "old", start_to_close_timeout=SOON))
+
+
+@workflow.defn(name="Versioned")
+class VersionedPatched:
+    """Old runs keep to the old path."""
+
+    @workflow.run
+    async def run(self) -> Any:
+        await asyncio.sleep(1)
+        if workflow.patched("change"):
+            await asyncio.sleep(2)
+            if workflow.patched("change"):
+                return await either(workflow.execute_activity(other_step, start_to_close_timeout=SOON))
+        return await either(workflow.execute_activity(step, "old", start_to_close_timeout=SOON))
+
+
+@workflow.defn(name="Versioned")
+class VersionedTwice:
+    """A second change, before the first."""
+
+    @workflow.run
+    async def run(self) -> Any:
+        if workflow.patched("second"):
+            await asyncio.sleep(3)
+        await asyncio.sleep(1)
+        if workflow.patched("change"):
+            await asyncio.sleep(2)
+            return await either(workflow.execute_activity(other_step, start_to_close_timeout=SOON))
+        return await either(workflow.execute_activity(step, "old", start_to_close_timeout=SOON))
+
+
+@workflow.defn(name="Versioned")
+class VersionedDeprecated:
+    """No run is left on the old path."""
+
+    @workflow.run
+    async def run(self) -> Any:
+        await asyncio.sleep(1)
+        workflow.deprecate_patch("change")
+        await asyncio.sleep(2)
+        return await either(workflow.execute_activity(other_step, start_to_close_timeout=SOON))
+
+
+@workflow.defn(name="Versioned")
+class VersionedAfter:
+    """The change has always been there."""
+
+    @workflow.run
+    async def run(self) -> Any:
+        await asyncio.sleep(1)
+        await asyncio.sleep(2)
+        return await either(workflow.execute_activity(other_step, start_to_close_timeout=SOON))
+
+
+async def either(awaitable: Awaitable[Any]) -> Any:
+    try:
+        return await awaitable
+    except ActivityError:
+        return "failed"

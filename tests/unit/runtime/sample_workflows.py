@@ -236,3 +236,40 @@ class Ignores:
                 LOG.append("ignored")
                 if len(LOG) > 3:
                     return
+
+
+@workflow.defn
+class TakesFromASet:
+    """Goes through a set of tasks: its order is another one in each process."""
+
+    @workflow.run
+    async def run(self) -> None:
+        tasks = [asyncio.create_task(self.one(number)) for number in range(5)]
+        done, _ = await asyncio.wait(tasks)
+        for task in done:
+            if task.result():
+                await workflow.execute_activity(step, 1, start_to_close_timeout=SOON)
+            else:
+                await asyncio.sleep(1)
+
+    async def one(self, number: int) -> bool:
+        return number < 2
+
+
+@workflow.defn
+class Chained:
+    """Knows of the run before it, and has random numbers of its own."""
+
+    @workflow.run
+    async def run(self) -> list[Any]:
+        mine, yours = workflow.new_random("mine"), workflow.new_random("yours")
+        plain = workflow.new_random()
+        return [
+            workflow.has_last_completion_result(),
+            workflow.get_last_completion_result(list[int]),
+            str(workflow.get_last_failure()),
+            plain.random() == workflow.random().random(),
+            mine.random() == yours.random(),
+            workflow.uuid7().version,
+            workflow.uuid7().int >> 80,
+        ]

@@ -121,3 +121,15 @@ def test_a_history_survives_its_json() -> None:
     again = WorkflowHistory.from_json("wf", history.to_json())
     assert again.events == history.events
     assert Replayer(workflows=[wf.Steps]).replay(again).ok
+
+
+def test_code_that_goes_through_a_set_of_tasks_is_found_out() -> None:
+    history = Written(wf.TakesFromASet)
+    history.task()
+    history.completed()
+    history.activity_completed(history.scheduled("1"), 1)
+    history.task()
+    assert replay(history.events, history.definition, CONVERTER).ok
+    result = replay(history.events, history.definition, CONVERTER, reverses_sets=True)
+    assert (result.ok, result.event_id) == (False, 5)
+    assert result.actual == "asks for StartTimer(timer_id='1', start_to_fire_timeout=1s)"

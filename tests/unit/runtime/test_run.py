@@ -10,6 +10,7 @@ import sample_workflows as wf
 from stormproof.engine.core import commands as cm
 from stormproof.engine.core import events as ev
 from stormproof.engine.core.enums import ActivityCancellationType, WorkflowTaskFailedCause
+from stormproof.engine.core.failures import ApplicationFailureInfo, Failure
 from stormproof.engine.core.requests import WorkflowQuery
 from stormproof.engine.core.runtime_context import NondeterminismError
 from written_history import RUN_ID, Worker, Written, kinds, payloads, value_of
@@ -413,6 +414,15 @@ def test_what_a_workflow_can_know() -> None:
     assert found[5:7] == ["2023-11-14T22:13:22+00:00", 1_700_000_002_000_000_000]
     assert found[7] == 12626895849182683132
     assert found[9:] == [{"number": 7}, 7, "default", True, False, 3, "me"]
+
+
+def test_what_a_workflow_knows_of_the_run_before_it() -> None:
+    failure = Failure(message="before", info=ApplicationFailureInfo(type="Oops"))
+    history = Written(wf.Chained, continued_failure=failure, last_completion_result=payloads([1, 2]))
+    history.task()
+    command = Worker(history).work().commands[0]
+    assert isinstance(command, cm.CompleteWorkflowExecution)
+    assert value_of(command.result[0]) == [True, [1, 2], "Oops: before", True, False, 7, 1_700_000_002_000]
 
 
 def test_what_can_not_be_replayed_says_so() -> None:
