@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from stormproof.engine.core.errors import MisuseError
 
-from stormproof import workflow
+from stormproof import exceptions, workflow
 from stormproof.client import (
     Client,
     RPCError,
@@ -26,7 +26,6 @@ from stormproof.exceptions import (
     ApplicationError,
     CancelledError,
     TerminatedError,
-    TimeoutError,
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
@@ -124,7 +123,7 @@ def test_failures_tell_how_it_ended(inside: Any) -> None:
         assert is_cancelled_exception(causes[1])
         assert isinstance(causes[2], TerminatedError)
         assert (causes[2].message, list(causes[2].details)) == ("away", ["detail", 5])
-        assert isinstance(causes[3], TimeoutError)
+        assert isinstance(causes[3], exceptions.TimeoutError)
 
     inside(test)
 
@@ -180,7 +179,7 @@ def test_the_id_of_a_closed_run_may_be_taken_again_as_the_policy_says(inside: An
     inside(test)
 
 
-# --- what is known of a run ---------------------------------------------------------------------------------------------
+# --- what is known of a run -------------------------------------------------------------------------------------------
 
 
 def test_a_description(inside: Any) -> None:
@@ -220,7 +219,7 @@ def test_a_history(inside: Any) -> None:
     inside(test)
 
 
-# --- what goes wrong ----------------------------------------------------------------------------------------------------
+# --- what goes wrong --------------------------------------------------------------------------------------------------
 
 
 async def status_of(call: Any) -> RPCStatusCode:
