@@ -30,12 +30,15 @@ class Host(Protocol):
     @property
     def identity(self) -> str:
         """The name of the process, as Temporal's ``identity``."""
+        ...
 
     def now_us(self) -> int:
         """Microseconds since the Unix epoch, by this process's clock."""
+        ...
 
     def call_later(self, delay_us: int, callback: Callable[..., None], *args: Any) -> Cancellable:
         """Run ``callback(*args)`` after ``delay_us`` microseconds."""
+        ...
 
     def call_service(
         self,
@@ -52,17 +55,21 @@ class Host(Protocol):
 
     def new_id(self, purpose: str) -> str:
         """A new UUID string, drawn from the world's choices."""
+        ...
 
     def choose(self, label: str, count: int) -> int:
         """One of ``range(count)``; drawn where ``count`` is more than one."""
+        ...
 
     def start_coroutine(self, coroutine: Coroutine[Any, Any, Any], name: str, on_done: Callable[[Any], None]) -> Any:
         """Run a coroutine as a task on this process's asyncio loop; ``on_done`` gets the task. Returns the task."""
+        ...
 
     def start_thread(
         self, function: Callable[[], Any], name: str, on_done: Callable[[Any, BaseException | None], None]
     ) -> Any:
         """Run a blocking function in a (simulated) thread; ``on_done`` gets its result and error. Returns a handle."""
+        ...
 
 
 class World(Protocol):
@@ -70,9 +77,11 @@ class World(Protocol):
 
     def current_host(self) -> Host:
         """The process that the calling code runs in."""
+        ...
 
     def run_worker(self, settings: WorkerSettings, stop: asyncio.Event) -> Awaitable[None]:
         """Run a worker on a process of its own until ``stop`` is set and its shutdown has ended."""
+        ...
 
 
 current_world: ContextVar[World | None] = ContextVar("stormproof_world", default=None)

@@ -267,7 +267,7 @@ def _mapping(conversions: HintConversions, hint: Any, origin: Any, arguments: tu
     def to_mapping(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise TypeError(f"Expected {hint}, value was {type(value)}")
-        types_by_key = get_type_hints(origin) if is_typed_dict else None
+        types_by_key = class_hints(origin) if is_typed_dict else None
         converted: dict[Any, Any] = {}
         for key, item in value.items():
             item_type = types_by_key.get(key) if types_by_key else value_type
@@ -306,7 +306,7 @@ def _dataclass(conversions: HintConversions, hint: Any) -> Convert:
         if not isinstance(value, dict):
             raise TypeError(f"Cannot convert to dataclass {hint}, value is {type(value)} not dict")
         if not plan:
-            hints = get_type_hints(hint)
+            hints = class_hints(hint)
             plan.extend(
                 (field.name, field.init, conversions.of(hints[field.name])) for field in dataclasses.fields(hint)
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import _get_running_loop, _set_running_loop
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,7 +169,7 @@ def last_tasks(events: Sequence[HistoryEvent]) -> tuple[int, int]:
 
 
 @contextmanager
-def outside_of_tasks() -> Iterator[None]:
+def outside_of_tasks() -> Generator[None, None, None]:
     """Run what has an event loop of its own as if no event loop and no task were running here."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task(loop)
@@ -314,7 +314,7 @@ class Replayer:
     @asynccontextmanager
     async def workflow_replay_iterator(
         self, histories: AsyncIterator[WorkflowHistory]
-    ) -> AsyncIterator[AsyncIterator[WorkflowReplayResult]]:
+    ) -> AsyncGenerator[AsyncIterator[WorkflowReplayResult], None]:
         """Replay histories one by one, as they are asked for."""
 
         async def results() -> AsyncIterator[WorkflowReplayResult]:

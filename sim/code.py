@@ -1,22 +1,33 @@
 """The user's code as processes have it: modules loaded once per incarnation, in one of several versions.
 
-A process that starts loads its code, and what the code keeps in module variables dies with the process. A worker group
-whose factory is given as ``"package.module:function"`` gets this: its module (and those named in ``modules``) is
-executed anew for each incarnation, in a private view of ``sys.modules``, so that two versions live side by side. The
-compiled code is cached, so a start costs the module's own top level and no parsing. A factory that is given as a
-function shares its module with the whole process.
+A process that starts loads its code, and what the code keeps in module variables dies with the process. A worker
+group whose factory is given as ``"package.module:function"`` gets this: its module and those named in ``modules`` are
+executed anew for each incarnation. With a ``CodeVersion`` that has a folder or a git revision, so is every module that
+is found there, whoever imports it: nothing of that version is mixed with the code as it is. A factory that is given as
+a function shares its module with the whole process.
+
+This happens in a private view: while modules are executed, ``sys.modules`` and their packages show the new ones, and
+afterwards what was there before. So an import inside a function, which is executed later, finds the code as it is. The
+compiled code is cached, so a start costs the modules' own top level and no parsing.
 """
 
 from __future__ import annotations
 
+import atexit
+import importlib
 import importlib.util
+import io
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +36,9 @@ from ..engine.core.errors import MisuseError
 
 if TYPE_CHECKING:
     from .scenario import WorkerGroup
+
+OURS = __name__.partition(".")[0]
+"""The one package that is never loaded anew."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +63,12 @@ class CodeVersion:
         Raises:
             MisuseError: There is no such folder or revision.
         """
-        if self.git_revision:
-            return _checkout(self.folder or ".", self.git_revision)
-        if not self.folder:
+        if not self.folder and not self.git_revision:
             return None
         path = Path(self.folder).resolve()
         if not path.is_dir():
             raise MisuseError(f"code version {self.name!r}: there is no folder {self.folder!r}")
-        return path
+        return _checkout(str(path), self.git_revision) if self.git_revision else path
 
 
 class CodeLoader:
@@ -72,8 +84,7 @@ class CodeLoader:
             if group.code is not None or group.modules:
                 raise MisuseError(
                     f"worker group {group.name!r} names code or modules, but its factory is a function of this "
-                    "process: "
-                    "give the factory as 'package.module:function'"
+                    "process: give the factory as 'package.module:function'"
                 )
             return group.factory
         module_name, colon, attribute = group.factory.partition(":")
@@ -87,73 +98,166 @@ class CodeLoader:
         return factory
 
     def load(self, names: Sequence[str], version: CodeVersion | None) -> dict[str, ModuleType]:
-        """Execute modules anew, in the order of ``names``; imports among them find one another."""
+        """Execute modules anew, in the order of ``names``; imports among them find one another.
+
+        Raises:
+            MisuseError: A module can't be found, or raises when it is executed.
+        """
         root = None if version is None else version.root()
-        renamed = {} if version is None else dict(version.rename)
-        fresh: dict[str, ModuleType] = {}
-        with _private_modules(names):
-            for name in names:
-                if name not in fresh:
-                    fresh[name] = _execute(name, renamed.get(name, name), root)
-        return fresh
+        finder = _Finder(names, {} if version is None else dict(version.rename), root)
+        with _private_view(finder):
+            return {name: _import(name, finder) for name in names}
+
+
+def _import(name: str, finder: _Finder) -> ModuleType:
+    if finder.find_spec(name, None) is None:
+        raise MisuseError(f"there is no module {name} in {finder.root}")
+    try:
+        return importlib.import_module(name)
+    except MisuseError:
+        raise
+    except Exception as error:
+        raise MisuseError(f"module {name} can't be loaded: {type(error).__name__}: {error}") from error
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules that are to be executed anew: those that are named, and all that ``root`` has."""
+
+    def __init__(self, names: Sequence[str], renamed: Mapping[str, str], root: Path | None) -> None:
+        self.root = root
+        self._names = dict.fromkeys([*names, *renamed])
+        self._renamed = renamed
+
+    def concerns(self, name: str) -> bool:
+        """Is this module executed anew?"""
+        top = name.partition(".")[0]
+        return top != OURS and (name in self._names or (self.root is not None and _has(self.root, top)))
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        """See ``MetaPathFinder``."""
+        if not self.concerns(fullname):
+            return None
+        name = self._renamed.get(fullname, fullname)
+        place = _find(name) if self.root is None else _find_in(name, self.root)
+        if place is None:
+            return None
+        folder = place.parent if place.name == "__init__.py" else place
+        if place.is_dir():
+            spec = ModuleSpec(fullname, None, is_package=True)
+            spec.submodule_search_locations = [str(folder)]
+            return spec
+        where = [str(folder)] if folder is not place else None
+        return importlib.util.spec_from_file_location(
+            fullname, place, loader=_CachedLoader(place), submodule_search_locations=where
+        )
+
+
+class _CachedLoader(Loader):
+    """Executes a file whose compiled code is kept."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def exec_module(self, module: ModuleType) -> None:
+        """See ``Loader``."""
+        found = self._path.stat()
+        code = _compiled(str(self._path), found.st_mtime_ns, found.st_size)
+        exec(code, module.__dict__)  # the user's own module, as an import would run it
+
+
+_ABSENT: Any = object()
 
 
 @contextmanager
-def _private_modules(names: Sequence[str]) -> Iterator[None]:
-    """While modules are executed anew, ``sys.modules`` shows the new ones; afterwards the old ones are back."""
-    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+def _private_view(finder: _Finder) -> Iterator[None]:
+    """While modules are executed anew, nothing of the old ones can be found; afterwards they are back."""
+    before = {name: module for name, module in sys.modules.items() if finder.concerns(name)}
+    attributes = [(parent, name, _take_attribute(parent, name)) for parent, name in _attributes(before)]
+    for name in before:
+        del sys.modules[name]
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        for name in names:
-            sys.modules.pop(name, None)
+        sys.meta_path.remove(finder)
+        fresh = [name for name in sys.modules if finder.concerns(name)]
+        for parent, name in _attributes(fresh):
+            _take_attribute(parent, name)
+        for name in fresh:
+            del sys.modules[name]
         sys.modules.update(before)
+        for parent, name, value in attributes:
+            if value is not _ABSENT:
+                setattr(parent, name, value)
 
 
-def _execute(name: str, source_name: str, root: Path | None) -> ModuleType:
-    path, code = _compiled(source_name, None if root is None else str(root))
-    module = ModuleType(name)
-    module.__file__ = path
-    module.__package__ = name if path.endswith("__init__.py") else name.rpartition(".")[0]
-    sys.modules[name] = module
-    exec(code, module.__dict__)  # the user's own module, as an import would run it
-    return module
+def _attributes(names: Sequence[str] | Mapping[str, ModuleType]) -> Iterator[tuple[ModuleType, str]]:
+    """The packages that have these modules as attributes, where the packages are not among them."""
+    for name in names:
+        package, _, attribute = name.rpartition(".")
+        if package and package not in names and package in sys.modules:
+            yield sys.modules[package], attribute
+
+
+def _take_attribute(parent: ModuleType, name: str) -> Any:
+    return vars(parent).pop(name, _ABSENT)
 
 
 @lru_cache(maxsize=256)
-def _compiled(name: str, root: str | None) -> tuple[str, CodeType]:
-    path = _find_in(name, Path(root)) if root is not None else _find(name)
-    source = path.read_bytes()
-    return str(path), compile(source, str(path), "exec", dont_inherit=True)
+def _compiled(path: str, changed_ns: int, size: int) -> CodeType:
+    """The code of a file, as it is at that moment."""
+    return compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
 
 
-def _find_in(name: str, root: Path) -> Path:
+@lru_cache(maxsize=4096)
+def _has(root: Path, top: str) -> bool:
+    """Does a folder have code of this name? A folder without any is data, and shadows nobody's package."""
+    if top in sys.stdlib_module_names or not top.isidentifier():
+        return False
+    return (root / f"{top}.py").is_file() or any((root / top).glob("*.py"))
+
+
+def _find_in(name: str, root: Path) -> Path | None:
+    """The file of a module, or the folder of a package without ``__init__.py``."""
     base = root.joinpath(*name.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
+    for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
         if path.is_file():
             return path
-    raise MisuseError(f"there is no module {name} in {root}")
+    return base if base.is_dir() else None
 
 
 def _find(name: str) -> Path:
+    """The file of a module on the ordinary import path.
+
+    Raises:
+        MisuseError: There is none.
+    """
+    package = name.rpartition(".")[0]
     try:
-        spec = importlib.util.find_spec(name)
-    except ImportError as error:
-        raise MisuseError(f"module {name} can't be found: {error}") from None
-    if spec is None or spec.origin is None:
-        raise MisuseError(f"module {name} can't be found on the import path")
-    return Path(spec.origin)
+        path = list(importlib.import_module(package).__path__) if package else None
+    except Exception as error:
+        raise MisuseError(f"module {name} can't be found: {type(error).__name__}: {error}") from error
+    for finder in sys.meta_path:
+        spec = None if isinstance(finder, _Finder) else finder.find_spec(name, path)
+        if spec is not None and spec.has_location and spec.origin is not None:
+            return Path(spec.origin)
+    raise MisuseError(f"module {name} can't be found on the import path")
 
 
 @lru_cache(maxsize=64)
 def _checkout(folder: str, revision: str) -> Path:
-    """A copy of a revision of a repository, made once for each process."""
-    target = Path(tempfile.mkdtemp(prefix="stormproof-code-"))
-    archive = subprocess.run(
-        ["git", "-C", folder, "archive", "--format=tar", revision], capture_output=True, check=False
-    )
+    """A copy of a revision of a folder in a repository, made once for each process."""
+    try:
+        archive = subprocess.run(
+            ["git", "-C", folder, "archive", "--format=tar", revision], capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        raise MisuseError(f"git revision {revision!r} of {folder!r} can't be read: git is not installed") from None
     if archive.returncode:
         message = archive.stderr.decode(errors="replace").strip()
         raise MisuseError(f"git revision {revision!r} of {folder!r} can't be read: {message}")
-    subprocess.run(["tar", "-x", "-C", str(target)], input=archive.stdout, check=True)
+    target = Path(tempfile.mkdtemp(prefix="stormproof-code-"))
+    atexit.register(shutil.rmtree, target, ignore_errors=True)
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        tar.extractall(target, filter="data")
     return target

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -37,7 +37,7 @@ def resume_asyncio(state: tuple[asyncio.AbstractEventLoop, asyncio.Task[object] 
 
 
 @contextmanager
-def detached_from_asyncio() -> Iterator[None]:
+def detached_from_asyncio() -> Generator[None, None, None]:
     """No loop is running inside the block, and hooks for asynchronous generators are restored after it."""
     state = suspend_asyncio()
     hooks = sys.get_asyncgen_hooks()

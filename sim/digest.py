@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import blake2b
@@ -162,7 +162,7 @@ def _packed(entries: list[int]) -> bytes:
 
 
 @contextmanager
-def keeping_entries(keep: tuple[int, int]) -> Iterator[list[Digest]]:
+def keeping_entries(keep: tuple[int, int]) -> Generator[list[Digest], None, None]:
     """Every digest that is made inside the block keeps these entries as text; gives the list of them."""
     made: list[Digest] = []
     token = _wanted.set((keep, made))

@@ -9,7 +9,7 @@ By the number of an entry, too, finalizers run at the same moment whenever the r
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 ENTRIES_PER_COLLECTION = 200_000
@@ -17,7 +17,7 @@ ENTRIES_PER_COLLECTION = 200_000
 
 
 @contextmanager
-def collection_paused() -> Iterator[None]:
+def collection_paused() -> Generator[None, None, None]:
     """The collector is off inside the block, and afterwards as it was before."""
     was_enabled = gc.isenabled()
     gc.disable()

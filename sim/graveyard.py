@@ -29,6 +29,7 @@ class Buriable(Protocol):
 
     def bury(self) -> bool:
         """Throw ``NodeDead`` into it; whether it ended."""
+        ...
 
 
 class Graveyard:

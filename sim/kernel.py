@@ -29,6 +29,8 @@ from itertools import count
 from typing import Any, Final, Literal, cast, overload
 
 import simpy
+import simpy.core
+import simpy.events
 from simpy.events import NORMAL, EventPriority
 
 from ..engine.core.errors import InternalError, MisuseError
@@ -239,7 +241,7 @@ class Kernel(simpy.Environment):
         self, delay_us: int, callback: Callable[..., object], /, *args: Any, priority: int = 0, lane: int = 0
     ) -> Entry: ...
 
-    def schedule(
+    def schedule(  # pyright: ignore[reportIncompatibleMethodOverride]  # SimPy's own events come in by SimPy's signature
         self, delay_us: Any, callback: Any = NORMAL, /, *args: Any, priority: int = 0, lane: int = 0
     ) -> Entry | None:
         """Let ``callback(*args)`` happen ``delay_us`` microseconds from now.

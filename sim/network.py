@@ -36,9 +36,11 @@ class Disturbance(Protocol):
 
     def affects(self, source: str, target: str) -> bool:
         """Does it concern messages from ``source`` to ``target`` (node names)?"""
+        ...
 
     def treat(self, world: World, source: str, target: str, kind: str) -> Treatment | None:
         """What happens to this message, a ``request``, ``poll``, ``reply`` or ``close``; ``None`` leaves it alone."""
+        ...
 
 
 class Treatment:

@@ -287,8 +287,10 @@ class Node:
         if incarnation.program is None:
             self._stopped(incarnation)
         else:
-            stopped = partial(self.world.kernel.schedule, 0, self._stopped, incarnation, lane=self.lane)
-            incarnation.context.run(incarnation.program.shutdown, stopped)
+            incarnation.context.run(incarnation.program.shutdown, partial(self._stop_soon, incarnation))
+
+    def _stop_soon(self, incarnation: Incarnation) -> None:
+        self.world.kernel.schedule(0, self._stopped, incarnation, lane=self.lane)
 
     def _stopped(self, incarnation: Incarnation) -> None:
         if incarnation.alive:

@@ -13,7 +13,7 @@ import asyncio
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -184,7 +184,7 @@ _patches = _Patches()
 
 
 @contextmanager
-def installed_patches() -> Iterator[None]:
+def installed_patches() -> Generator[None, None, None]:
     """Inside the block, simulated processes see virtual time. Blocks may be nested; the outermost counts."""
     _patches.hold()
     try:

@@ -33,12 +33,15 @@ class Process(Protocol):
 
     def wall_clock_us(self) -> int:
         """Its wall clock: microseconds since the Unix epoch."""
+        ...
 
     def monotonic_us(self) -> int:
         """Its monotonic clock: microseconds since any fixed moment; never runs backwards."""
+        ...
 
     def true_delay_us(self, delay_us: int) -> int:
         """How long ``delay_us`` microseconds of its monotonic clock are in kernel time."""
+        ...
 
 
 current_process: ContextVar[Process | None] = ContextVar("stormproof_process", default=None)

@@ -52,9 +52,11 @@ class FaultSession(Protocol):
     @property
     def heal_at_us(self) -> int:
         """Microseconds after the start when everything has healed; 0 if there are no faults."""
+        ...
 
     def planned(self) -> list[Any]:
         """The plan as plain data."""
+        ...
 
     def install(self, world: World) -> None:
         """Let the faults strike in this world."""

@@ -17,7 +17,7 @@ import ctypes
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -166,7 +166,7 @@ _watchdog = _Watchdog()
 
 
 @contextmanager
-def watched(kernel: Kernel, *, limit_us: int = LIMIT_US) -> Iterator[None]:
+def watched(kernel: Kernel, *, limit_us: int = LIMIT_US) -> Generator[None, None, None]:
     """Inside the block, code that spins in a callback of this kernel, in this thread, is stopped.
 
     Args:
@@ -182,7 +182,7 @@ def watched(kernel: Kernel, *, limit_us: int = LIMIT_US) -> Iterator[None]:
 
 
 @contextmanager
-def stopping_spins(busy_with: str, *, limit_us: int = LIMIT_US) -> Iterator[Block]:
+def stopping_spins(busy_with: str, *, limit_us: int = LIMIT_US) -> Generator[Block, None, None]:
     """Inside the block, code that runs for longer than the limit is stopped: a replay of a workflow, say.
 
     Args:

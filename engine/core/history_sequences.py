@@ -95,14 +95,14 @@ _KINDS: dict[type, int] = {
 
 def is_command_event(event: HistoryEvent) -> bool:
     """Whether a command of the workflow has caused this event."""
-    if event.__class__ is OtherEvent:
+    if isinstance(event, OtherEvent):
         return event.event_type in _OTHER_COMMAND_EVENTS
     return event.__class__ in COMMAND_EVENTS
 
 
 def is_closing_event(event: HistoryEvent) -> bool:
     """Whether this event ends the run."""
-    if event.__class__ is OtherEvent:
+    if isinstance(event, OtherEvent):
         closing: bool = event.event_type == "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW"
         return closing
     return event.__class__ in CLOSING_EVENTS

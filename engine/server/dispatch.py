@@ -41,10 +41,10 @@ class Dispatcher:
         for key in transition.outbox_delete:
             self.timers.remove(execution, key)
         for key, task in transition.outbox_add.items():
-            if task.__class__ is rq.TimerTask:
+            if isinstance(task, rq.TimerTask):
                 self.timers.add(execution, key, task)
             else:
-                self._line.append((execution, task))  # type: ignore[arg-type]  # no timer, so one of the others
+                self._line.append((execution, task))
 
     def dispatch(self, execution: rq.Execution, key: str, task: rq.OutboxTask) -> None:
         """Set a timer, or put a task into the line."""

@@ -32,6 +32,7 @@ class WorkerHost(Host, Protocol):
     @property
     def graveyard(self) -> Graveyard:
         """Where suspended user code goes that must not be run again."""
+        ...
 
     def reach(self, point: str, subject: str, detail: str = "") -> None:
         """A named point was reached; raises if the process dies here."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from types import ModuleType
@@ -121,7 +121,7 @@ def uninstall_http() -> None:
 
 
 @contextmanager
-def installed_http() -> Iterator[None]:
+def installed_http() -> Generator[None, None, None]:
     """Both, around a block."""
     install_http()
     try:
