@@ -22,7 +22,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from types import UnionType
-from typing import Any, ClassVar, Literal, NewType, TypeVar, get_type_hints
+from typing import Any, ClassVar, Literal, NewType, TypeVar
+
+from .class_hints import class_hints
 
 JSONTypeConverterUnhandled = NewType("JSONTypeConverterUnhandled", object)
 """The type of ``JSONTypeConverter.Unhandled``."""
