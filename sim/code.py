@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -169,7 +169,7 @@ _ABSENT: Any = object()
 
 
 @contextmanager
-def _private_view(finder: _Finder) -> Iterator[None]:
+def _private_view(finder: _Finder) -> Generator[None, None, None]:
     """While modules are executed anew, nothing of the old ones can be found; afterwards they are back."""
     before = {name: module for name, module in sys.modules.items() if finder.concerns(name)}
     attributes = [(parent, name, _take_attribute(parent, name)) for parent, name in _attributes(before)]
