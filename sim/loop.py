@@ -204,6 +204,8 @@ class VirtualLoop(ClosedToTheOutside):
                     except BaseException as error:
                         self._failed(error, callback)
         finally:
+            # From Python 3.12 on the traceback of a task's exception holds this frame, which would hold the task.
+            handle = callback = None  # type: ignore[assignment]
             self._running = False
             asyncio._set_running_loop(None)
             self._kernel.draining = None
