@@ -77,6 +77,7 @@ class Worker:
             max_heartbeat_throttle_interval_us=timedelta_to_us(max_heartbeat_throttle_interval),
             default_heartbeat_throttle_interval_us=timedelta_to_us(default_heartbeat_throttle_interval),
             workflow_failure_exception_types=tuple(workflow_failure_exception_types),
+            client=client,
         )
         self._running: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None

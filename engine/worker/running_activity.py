@@ -86,6 +86,7 @@ class RunningActivity:
             is_async=definition.is_async,
             no_thread_cancel_exception=definition.no_thread_cancel_exception,
             block_thread=None if definition.is_async else self._host.block_thread,
+            client=self._settings.client if definition.is_async else None,
         )
         try:
             arguments = converter.from_payloads(task.input, definition.types_for(len(task.input)))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..activity import ActivityDefinition, ActivityEvent
 from ..converter import DataConverter
 from ..core.definition import WorkflowDefinition
 from ..core.errors import MisuseError
 from ..host import Host
+
+if TYPE_CHECKING:
+    from ..client import Client
 
 DYNAMIC = ""
 """The name under which a worker keeps its dynamic workflow."""
@@ -57,6 +60,7 @@ class WorkerHost(Host, Protocol):
 class WorkerSettings:
     """Names and limits are those of ``temporalio.worker.Worker``; durations are microseconds.
 
+    ``client`` is what activities get from ``activity.client()``.
     ``evict_every_task`` drops a run's instance after each workflow task and rebuilds it from the events that the worker
     keeps: nothing but nondeterminism can tell the difference.
     """
@@ -76,6 +80,7 @@ class WorkerSettings:
     default_heartbeat_throttle_interval_us: int = 30_000_000
     workflow_failure_exception_types: Sequence[type[BaseException]] = ()
     evict_every_task: bool = False
+    client: Client | None = None
 
 
 def workflow_table(classes: Sequence[type]) -> dict[str, WorkflowDefinition]:

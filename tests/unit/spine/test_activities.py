@@ -134,6 +134,26 @@ def test_what_goes_wrong_around_an_activity_is_its_failure(
     assert failure.info.type in (kind, "")
 
 
+@activity.defn
+async def describes_itself() -> list[str]:
+    handle = activity.client().get_workflow_handle(activity.info().workflow_id or "")
+    described = await handle.describe()
+    return [pending.activity_type for pending in described.pending_activities]
+
+
+@activity.defn
+def has_no_client() -> str:
+    with pytest.raises(RuntimeError, match="No client available"):
+        activity.client()
+    return "right"
+
+
+def test_an_activity_may_use_its_workers_client(play: Any) -> None:
+    play(calling("describes_itself"), a_worker(describes_itself))
+    play(calling("has_no_client"), a_worker(has_no_client))
+    assert [one[1] for one in log] == [["describes_itself"], "right"]
+
+
 # --- cancellation -----------------------------------------------------------------------------------------------------
 
 
